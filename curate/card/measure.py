@@ -1,0 +1,184 @@
+"""Every figure of the card, gathered slice by slice while the run is written.
+
+`card.json`: `splits`, `labels`, `conflicts`, `duplicates`, `leaks`, `lengths`, `segmentation`, `changes`, `templates`,
+`rejects`, `sources`, and, where rows may be shown, `examples`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from curate.lazy import pl
+from curate.steps import Context
+from curate.steps.exact_dedup import Options as DedupOptions
+from curate.steps.exact_dedup import judge as dedup
+from curate.text.keys import group_hash, key_column
+from curate.types import SPLITS
+
+#: Examples a reason gets in the card.
+EXAMPLES = 3
+
+
+def leak_columns(context: Context) -> set[str]:
+    """The key columns that the leak matrix needs."""
+    return {key_column(field, "key") for field in {*context.task.leak_key, *context.task.key}}
+
+
+def leak_matrix(keys: pl.DataFrame, fields: tuple[str, ...], context: Context) -> dict[str, dict[str, Any]]:
+    """For validation and test: how many of their rows have a key that also stands in another split.
+
+    {"validation": {"train": {"rows": 338, "of": 1200, "share": 0.2817, "other_label": 5}}}. For pairs also how many of the
+    split's sentences stand in some pair of the other split; for reading how many distinct contexts.
+    """
+    task = context.task
+    wanted = ["rid", "split", *(["label"] if task.has_labels else []), *sorted(c for c in keys.columns if "|" in c)]
+    keyed = keys.select(wanted).with_columns(group=group_hash(fields, "key", task.symmetric))
+    by_split = {split: keyed.filter(pl.col("split") == split) for split in SPLITS}
+    matrix: dict[str, dict[str, Any]] = {}
+    for split in ("validation", "test"):
+        rows = by_split[split]
+        if not len(rows):
+            continue
+        matrix[split] = {}
+        for other in SPLITS:
+            if other == split or not len(by_split[other]):
+                continue
+            shared = rows.join(by_split[other], on="group", how="semi")
+            cell: dict[str, Any] = {"rows": len(shared), "of": len(rows), "share": share(len(shared), len(rows))}
+            if task.has_labels:
+                cell["other_label"] = _other_label(shared, by_split[other])
+            if task.name == "pair":
+                cell |= _sentences(rows, by_split[other])
+            if task.name == "mrc":
+                cell |= {"contexts": shared["group"].n_unique(), "contexts_of": rows["group"].n_unique()}
+            matrix[split][other] = cell
+    return matrix
+
+
+def _other_label(rows: pl.DataFrame, other: pl.DataFrame) -> int:
+    """Rows whose label no row of the other split with the same key carries."""
+    known = other.filter(pl.col("label").is_not_null()).select("group", "label").unique()
+    labelled = rows.filter(pl.col("label").is_not_null()).join(known.select("group").unique(), on="group", how="semi")
+    return len(labelled.join(known, on=["group", "label"], how="anti"))
+
+
+def _sentences(rows: pl.DataFrame, other: pl.DataFrame) -> dict[str, int]:
+    def both(frame: pl.DataFrame) -> pl.DataFrame:
+        return pl.concat([frame.select(key="a|key"), frame.select(key="b|key")]).unique()
+
+    here = both(rows)
+    return {"sentences": len(here.join(both(other), on="key", how="semi")), "sentences_of": len(here)}
+
+
+def duplicate_table(keys: pl.DataFrame, options: DedupOptions, context: Context) -> dict[str, dict[str, Any]]:
+    """Per split: rows that repeat an earlier one by the recipe's rule, by the way they do."""
+    said = dedup(keys, options, context).join(keys.select("rid", "split"), on="rid")
+    table = {}
+    for split, n in sorted(keys["split"].value_counts().iter_rows()):
+        reasons = dict(said.filter(pl.col("split") == split)["reason"].value_counts().iter_rows())
+        total = sum(reasons.values())
+        table[split] = {"rows": total, "of": n, "share": share(total, n), "reasons": dict(sorted(reasons.items()))}
+    return table
+
+
+def share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
+
+
+def percentiles(lengths: Counter[int]) -> dict[str, int]:
+    """p5, p50, p95, p99 and the maximum of counted values, by nearest rank: the value at rank ⌈p·n⌉."""
+    n = sum(lengths.values())
+    result: dict[str, int] = {}
+    for name, percent in (("p5", 5), ("p50", 50), ("p95", 95), ("p99", 99), ("max", 100)):
+        rank = max(1, -(-percent * n // 100))
+        seen = 0
+        for value in sorted(lengths):
+            seen += lengths[value]
+            if seen >= rank:
+                result[name] = value
+                break
+    return result
+
+
+class Measure:
+    """What the writing pass sees: lengths, labels, templates, words and one example of each."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lengths: dict[tuple[str, str], Counter[int]] = {}
+        self._labels: dict[str, Counter[str]] = {}
+        self.templates: Counter[str] = Counter()
+        self.template_examples: dict[str, dict[str, Any]] = {}
+        self.reject_examples: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self._words: list[pl.DataFrame] = []
+        self._word_counts: Counter[str] = Counter()
+
+    def records(self, split: str, rows: pl.DataFrame) -> None:
+        """Rows that are about to be written, before trailing steps change their text."""
+        task = self._context.task
+        for name in (*task.text, *(["answers"] if task.name == "mrc" else [])):
+            column = rows[name].explode() if rows[name].dtype == pl.List else rows[name]
+            counted = column.drop_nulls().str.len_chars().value_counts()
+            self._lengths.setdefault((split, name), Counter()).update(dict(counted.iter_rows()))
+        if task.has_labels:
+            counted = rows["label"].fill_null("").value_counts()
+            self._labels.setdefault(split, Counter()).update(dict(counted.iter_rows()))
+
+    def rendered(self, samples: pl.DataFrame) -> None:
+        """Samples as they are written; the first of each template is kept as its example."""
+        names = samples["meta"].struct.field("template")
+        self.templates.update(dict(names.value_counts().iter_rows()))
+        for name in sorted(set(self.templates) - set(self.template_examples)):
+            where = (names == name).arg_max()
+            if where is not None and names[where] == name:
+                row = samples.row(where, named=True)
+                self.template_examples[name] = {k: v for k, v in row.items() if k != "meta"} | {"id": row["meta"]["id"]}
+
+    def words(self, words: pl.DataFrame, counts: dict[str, int]) -> None:
+        self._words.append(words)
+        self._word_counts.update(counts)
+        if len(self._words) > 16:
+            self._words = [self._vocabulary()]
+
+    def rejects(self, rows: pl.DataFrame, ids: pl.Series) -> None:
+        """Keep the first few rejects of each reason, in the order of the file."""
+        firsts = rows.with_columns(id=ids).group_by("step", "reason", maintain_order=True).head(EXAMPLES)
+        for row in firsts.select("id", "step", "reason", "split", "fields").to_dicts():
+            kept = self.reject_examples.setdefault((row["step"], row["reason"]), [])
+            if len(kept) < EXAMPLES:
+                kept.append({"id": row["id"], "split": row["split"], "fields": row["fields"]})
+
+    def _vocabulary(self) -> pl.DataFrame:
+        return pl.concat(self._words).group_by("word").agg(pl.col("count").sum())
+
+    def lengths(self) -> dict[str, Any]:
+        table: dict[str, Any] = {}
+        for (split, name), counted in self._lengths.items():
+            if counted:
+                table.setdefault(split, {})[name] = {"chars": percentiles(counted)}
+        return table
+
+    def labels(self) -> dict[str, dict[str, int]]:
+        order = [*self._context.labels, ""]
+        return {
+            split: {label: counted[label] for label in order if counted[label] or label}
+            for split, counted in self._labels.items()
+        }
+
+    def segmentation(self) -> dict[str, Any] | None:
+        """Words in all and a text, the vocabulary's size, and the twenty commonest words of two characters or more."""
+        if not self._words:
+            return None
+        vocabulary = self._vocabulary()
+        long = vocabulary.filter(pl.col("word").str.len_chars() >= 2, pl.col("word").str.contains(r"^\p{L}+$"))
+        top = long.sort(["count", "word"], descending=[True, False]).head(20)
+        texts, words = self._word_counts["texts"], self._word_counts["words"]
+        return {
+            "texts": texts,
+            "words": words,
+            "words_per_text": round(words / texts, 2) if texts else 0.0,
+            "vocabulary": len(vocabulary),
+            "once": len(vocabulary.filter(pl.col("count") == 1)),
+            "top": dict(top.iter_rows()),
+        }

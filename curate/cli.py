@@ -1,0 +1,312 @@
+"""The words of the command line, and nothing else: each verb imports its work inside, so that `--help` stays cheap."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from curate.types import UserError
+
+if TYPE_CHECKING:
+    from curate.recipe import Recipe
+
+PROG = "python -m curate"
+
+#: What the machine refuses, through no bug of ours: said in one line, like wrong input.
+_MACHINE_NAMES = "ENOSPC EDQUOT EACCES EPERM EROFS ENOENT EISDIR ENOTDIR ENAMETOOLONG EMFILE EFBIG EIO"
+_MACHINE = {getattr(errno, name) for name in _MACHINE_NAMES.split() if hasattr(errno, name)}
+
+app = typer.Typer(
+    help="Recipes for Chinese corpora: from the files as published to instruction data, with every row accounted for.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as written by 'recipe'.")]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[SPLIT=]PATH", help="A folder, a file or an archive; may be repeated. Default: the built-in sample."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command("list")
+def list_recipes(as_json: Json = False) -> None:
+    """List the shipped recipes."""
+    from curate.recipe import load_recipe
+    from curate.resources import recipe_names
+    from curate.tables import print_table
+
+    keys = ["name", "task", "title", "version", "license"]
+    found = [{key: getattr(recipe, key) or "" for key in keys} for recipe in map(load_recipe, recipe_names())]
+    if as_json:
+        _print_json(found)
+    else:
+        print_table([*keys[:-1], "licence"], [list(row.values()) for row in found])
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")
+    ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes, for editors.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a recipe as it is understood, every option with its value."""
+    from curate.recipe import load_recipe, recipe_schema
+
+    if schema:
+        _print_json(recipe_schema())
+        return
+    if name is None:
+        raise UserError(f"show needs a recipe's name; '{PROG} list' names them")
+    described = _describe(load_recipe(name))
+    if as_json:
+        _print_json(described)
+        return
+    for key, value in described.items():
+        if isinstance(value, list):
+            print(f"{key}:", *(f"  {line}" for line in value), sep="\n")
+        else:
+            print(f"{key}: {value}")
+
+
+def _describe(recipe: Recipe) -> dict[str, Any]:
+    plain = ("name", "version", "title", "task", "license", "homepage", "citation", "description")
+    facts = {key: getattr(recipe, key) for key in plain}
+    facts |= {"file": str(recipe.path), "labels": [f"{key}: {word}" for key, word in recipe.labels.items()]}
+    facts["source"] = [
+        f"reader: {', '.join(recipe.source.reader)}",
+        *(f"{split}: {'  '.join(patterns)}" for split, patterns in recipe.source.files.items()),
+        *(f"{key}: {value}" for key in ("hub", "columns", "encoding") if (value := getattr(recipe.source, key))),
+    ]
+    facts["steps"] = [
+        f"{use.name} {json.dumps(use.options.model_dump(mode='json', by_alias=True), ensure_ascii=False)}"
+        for use in recipe.steps
+    ]
+    facts |= {"templates": recipe.templates, "metrics": ", ".join(recipe.metrics)}
+    facts["tune"] = ", ".join(f"{key}={value}" for key, value in recipe.tune.items())
+    return {key: value for key, value in facts.items() if value}
+
+
+@app.command()
+def recipe(
+    name: RecipeName,
+    source: Sources = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder. Default: runs/RECIPE.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="STEP.OPTION=VALUE", help="Change an option; may be repeated.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take only the first rows of each split.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides templates, option order and split.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processor cores to use (all); never changes the result.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older run in the same folder.")] = False,
+    as_json: Json = False,
+    lang: Annotated[Literal["zh", "en"], typer.Option(help="The language of the data card.")] = "zh",
+) -> None:
+    """Curate a corpus: read, clean, check, format, and write the run folder with its data card."""
+    from curate.recipe import load_recipe
+
+    checked = load_recipe(name, overrides or [])
+    if not source:
+        _say_sample(checked, name, sys.stderr if as_json else sys.stdout)
+    from curate.pipeline import curate_recipe
+
+    with _Progress() as report:
+        result = curate_recipe(
+            checked,
+            list(source or []),
+            out=out,
+            limit=limit,
+            seed=seed,
+            workers=workers or _cores(),
+            force=force,
+            lang=lang,
+            report=report,
+        )
+    _print_result(result, as_json)
+
+
+def _cores() -> int:
+    """The cores this process may use (a container or taskset may give it fewer than the machine has)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _say_sample(checked: Recipe, name: str, stream: Any) -> None:
+    from curate.resources import sample_path
+
+    if sample_path(checked.name) is None:
+        raise UserError(f"recipe {checked.name!r} has no built-in sample; give the corpus with --source PATH")
+    real = f"{PROG} recipe {name} --source PATH"
+    print(f"No --source: curating the small built-in sample. For the real corpus: {real}", file=stream, flush=True)
+
+
+def _print_result(result: Any, as_json: bool) -> None:
+    from curate.tables import funnel, print_table
+
+    card = result.path / "README.md"
+    if as_json:
+        head = {"path": str(result.path), "card": str(card), "status": result.status}
+        figures = {key: result.manifest[key] for key in ("splits", "steps", "outputs")}
+        _print_json({**head, "fingerprint": result.fingerprint, **figures, "notes": list(result.notes)})
+        return
+    columns, rows = funnel(result.manifest)
+    print_table(columns, rows, numbers=True)
+    for note in result.notes:
+        print(f"note: {note}")
+    print(f"run:  {result.path} ({result.status})")
+    print(f"card: {card}")
+
+
+@app.command()
+def preview(
+    name: RecipeName,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many rows.")] = 5,
+    source: Sources = None,
+    split: Annotated[
+        Literal["train", "validation", "test"] | None, typer.Option(help="Rows of this split only.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="STEP.OPTION=VALUE", help="Change an option; may be repeated.")
+    ] = None,
+) -> None:
+    """Show rows as read, as cleaned and as samples, without writing anything."""
+    from curate.recipe import load_recipe
+
+    checked = load_recipe(name, overrides or [])
+    if not source:
+        _say_sample(checked, name, sys.stdout)
+    from curate.preview import preview as preview_rows
+
+    _print_text(preview_rows(checked, list(source or []), n, split))
+
+
+@app.command()
+def validate(target: Annotated[str, typer.Argument(metavar="FILE|RUN", help="A recipe, or a run folder.")]) -> None:
+    """Check a recipe, or that a run folder is whole and keeps its promises."""
+    if Path(target).is_dir():
+        from curate.run import check_run
+
+        wrong = check_run(Path(target))
+        if wrong:
+            raise UserError(*wrong)
+        print(f"{target}: ok")
+        return
+    from curate.recipe import load_recipe
+
+    checked = load_recipe(target)
+    print(f"{target}: ok ({checked.name} {checked.version}, task {checked.task}, {len(checked.steps)} steps)")
+
+
+@app.command()
+def card(run: RunFolder) -> None:
+    """Write a run's data card again."""
+    from curate.card import write_card
+
+    write_card(run)
+    print(f"card: {run / 'README.md'}")
+
+
+@app.command()
+def explain(
+    run: RunFolder,
+    row: Annotated[str, typer.Argument(metavar="ID", help="A row's id, like lcqmc/train/000000017.")],
+) -> None:
+    """Tell one row's whole story: read, changed by, kept or rejected, why, and because of which row."""
+    from curate.explain import explain as explain_row
+
+    _print_text(explain_row(run, row))
+
+
+class _Progress:
+    """What is going on, on stderr: a line that rewrites itself on a terminal, nothing elsewhere.
+
+    An instance is called with a text (`report("reading train.tsv")`); rich is imported only where there is a terminal.
+    """
+
+    def __init__(self) -> None:
+        self.status: Any = None
+
+    def __enter__(self) -> _Progress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self.status = Console(stderr=True, highlight=False, markup=False).status("starting")
+            self.status.start()
+        return self
+
+    def __call__(self, text: str) -> None:
+        if self.status is not None:
+            self.status.update(text)
+
+    def __exit__(self, *error: object) -> None:
+        if self.status is not None:
+            self.status.stop()
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _print_text(text: str | None) -> None:
+    if isinstance(text, str) and text:
+        print(text)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 2 the input was wrong, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name or text the terminal can't show must not end the run.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv) or ["--help"])
+    except BrokenPipeError:
+        # `… | head` has read enough. Python flushes stdout once more at exit: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(args: list[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        # Not app(): that turns KeyboardInterrupt and BrokenPipeError into exits of its own.
+        with command.make_context(PROG, args) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+        return 0
+    except UserError as error:
+        return _errors(error.messages)
+    except typer.TyperException as error:
+        # A usage error knows the command it happened in.
+        where = getattr(getattr(error, "ctx", None), "command_path", PROG)
+        words = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
+        return _errors([f"{words[:1].lower()}{words[1:]} (see '{where} --help')"])
+    except typer.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _errors(["interrupted"], code=130)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.errno not in _MACHINE:
+            raise
+        return _errors([f"{error.filename or 'writing'}: {(error.strerror or 'refused').lower()}"])
+
+
+def _errors(messages: list[str], code: int = 2) -> int:
+    for message in messages:
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,1 @@
+"""From a record to a sample: templates, the prompt, and the rules of form."""

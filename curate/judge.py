@@ -1,0 +1,90 @@
+"""The judgement: steps that look at the keys of all rows at once, and what becomes of each row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from curate.card.measure import duplicate_table, leak_matrix
+from curate.lazy import pl
+from curate.local import count_verdicts, soften
+from curate.recipe import Recipe
+from curate.rejects import resolve_kept
+from curate.steps import Context
+from curate.steps.exact_dedup import Options as DedupOptions
+from curate.tally import Tally
+from curate.types import SPLITS
+
+
+
+@dataclass
+class State:
+    """What the judgements decided. `rows` has rid, split (after moves) and alive, in the order of the key table;
+    `rejects` has rid, step, reason, kept, score; `flags` rid and flag, in the order of the steps."""
+
+    rows: pl.DataFrame
+    rejects: pl.DataFrame
+    flags: list[pl.DataFrame]
+    moved: dict[str, int]
+    leaks: dict[str, Any]
+    duplicates: dict[str, Any]
+
+
+def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) -> State:
+    """Carry out the recipe's judgements in order; each sees only the rows that earlier ones kept."""
+    use = recipe.step("exact_dedup")
+    duplicates = duplicate_table(keys, use.options if use else DedupOptions(), context)
+    leak_use = recipe.step("leak_check")
+    leak_fields = tuple((leak_use.options.key if leak_use else []) or context.task.leak_key)
+    leaks = {"key": list(leak_fields), "before": leak_matrix(keys, leak_fields, context)}
+    alive = keys
+    rejects, flags = [], []
+    moved = dict.fromkeys(SPLITS, 0)
+    for use in recipe.steps:
+        if use.step.kind != "judgement":
+            continue
+        for split, n in alive["split"].value_counts().iter_rows():
+            tally.line(use.name, split).rows_in += n
+        said = use.step.module.judge(alive, use.options, context)
+        said = said.join(alive.select("rid", "split"), on="rid")
+        train = said.filter(pl.col("split") == "train")
+        said = pl.concat([train, soften(said.filter(pl.col("split") != "train"), use.step.binding, "test")])
+        for (split,), part in said.group_by("split"):
+            count_verdicts(tally, use.name, str(split), part)
+        flags.append(_flags(use.name, said))
+        rejected = said.filter(pl.col("action") == "reject")
+        rejects.append(rejected.select("rid", pl.lit(use.name).alias("step"), "reason", "kept", "score"))
+        alive = _move(alive, said, use.name, tally, moved)
+        alive = alive.join(rejected, on="rid", how="anti", maintain_order="left")
+    leaks["after"] = leak_matrix(alive, leak_fields, context)
+    all_rejects = pl.concat(rejects) if rejects else _no_rejects()
+    resolved = resolve_kept(all_rejects)
+    all_rejects = all_rejects.drop("kept").join(resolved, on="rid", how="left").select(_no_rejects().columns)
+    rows = keys.select("rid", was="split").join(
+        alive.select("rid", "split", alive=pl.lit(True)), on="rid", how="left", maintain_order="left"
+    )
+    rows = rows.select("rid", split=pl.coalesce("split", "was"), alive=pl.col("alive").fill_null(False))
+    return State(rows, all_rejects, flags, moved, leaks, duplicates)
+
+
+def _no_rejects() -> pl.DataFrame:
+    schema = {"rid": pl.UInt64, "step": pl.String, "reason": pl.String, "kept": pl.UInt64, "score": pl.Float64}
+    return pl.DataFrame(schema=schema)
+
+
+def _flags(step: str, said: pl.DataFrame) -> pl.DataFrame:
+    flagged = said.filter(pl.col("action") == "flag").sort("rid", "reason")
+    return flagged.select("rid", flag=pl.lit(f"{step}:") + pl.col("reason"))
+
+
+def _move(alive: pl.DataFrame, said: pl.DataFrame, step: str, tally: Tally, moved: dict[str, int]) -> pl.DataFrame:
+    """Carry out `move` verdicts: the row's reason is the split it goes to."""
+    moves = said.filter(pl.col("action") == "move").select("rid", to=pl.col("reason").cast(pl.Enum(list(SPLITS))))
+    if not len(moves):
+        return alive
+    joined = alive.join(moves, on="rid", how="left", maintain_order="left")
+    for origin, to, n in joined.filter(pl.col("to").is_not_null()).group_by("split", "to").len().iter_rows():
+        for split, change in ((origin, -n), (to, n)):
+            tally.line(step, split).moved += change
+            moved[split] += change
+    return joined.with_columns(split=pl.coalesce("to", "split")).drop("to")

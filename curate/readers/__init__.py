@@ -1,0 +1,34 @@
+"""Readers: one layout a file, each `fits(head)` and `read(file, info, options, block_rows)`.
+
+A new layout is one file here and one line in `READERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from curate.readers import cmrc, dialogue, lcsts, parallel, squad, table
+from curate.readers.options import ReadOptions
+from curate.text.decode import FileInfo
+from curate.types import File, Records
+
+__all__ = ["READERS", "ReadOptions", "Reader"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """`fits`: is the head (first ~64 KiB of text) in this layout?  `read`: the records, block by block."""
+
+    fits: Callable[[str], bool]
+    read: Callable[[File, FileInfo, ReadOptions, int], Iterator[Records]]
+
+
+READERS: dict[str, Reader] = {
+    "table": Reader(table.fits, table.read),
+    "squad": Reader(squad.fits, squad.read),
+    "cmrc": Reader(cmrc.fits, cmrc.read),
+    "lcsts": Reader(lcsts.fits, lcsts.read),
+    "parallel": Reader(parallel.fits, parallel.read),
+    "dialogue": Reader(dialogue.fits, dialogue.read),
+}

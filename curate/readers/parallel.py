@@ -1,0 +1,79 @@
+"""Two files of lines, source and target: line n of one is the text, line n of the other its summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from curate.readers.options import ReadOptions, collect
+from curate.text.decode import FileInfo, read_lines, sniff
+from curate.text.spaced import SAMPLE, is_spaced, join_all
+from curate.types import File, Records, UserError
+
+_BLOCK = 8192
+
+
+def fits(head: str) -> bool:
+    """Plain lines: no pseudo-XML, no JSON."""
+    start = head.lstrip()
+    return bool(start) and not start.startswith(("<doc", "<?xml", '{"', "[[", '["', "[{", "{\n", "[\n"))
+
+
+def read(file: File, info: FileInfo, options: ReadOptions, block_rows: int) -> Iterator[Records]:
+    """The pairs of two parallel files; a space between all characters is taken out, decided file by file."""
+    if file.partner is None:
+        raise UserError(
+            f"{file.name}: has no partner: parallel lines come in two files, name them alike "
+            "(source/target, src/tgt, article/summary) and give their folder"
+        )
+    counts: Counter[str] = Counter()
+    rows = _pairs(file, info, file.partner, counts)
+    yield from collect(file, options, block_rows, rows, counts)
+
+
+def _pairs(file: File, info: FileInfo, partner: Path, counts: Counter[str]) -> Iterator[tuple[Any, ...]]:
+    texts = _Side(file.path, info, counts)
+    summaries = _Side(partner, sniff(partner), counts)
+    while True:
+        left, right = texts.take(_BLOCK), summaries.take(_BLOCK)
+        if len(left) != len(right):
+            # Only reached where the pairs are not cut off by --limit before.
+            ours, theirs = texts.count_all(), summaries.count_all()
+            raise UserError(
+                f"{file.name}: has {ours} lines but its partner {partner.name} has {theirs}: "
+                "parallel files must have a line for each line, one of them is not complete"
+            )
+        if not left:
+            return
+        for text, summary in zip(texts.joined(left), summaries.joined(right), strict=True):
+            if text.strip() or summary.strip():
+                yield text, summary, None
+            else:
+                counts["blank_lines"] += 1
+
+
+class _Side:
+    """The lines of one file, and whether they are spaced out."""
+
+    def __init__(self, path: Path, info: FileInfo, counts: Counter[str]) -> None:
+        stream = chain.from_iterable(read_lines(path, info))
+        head = list(islice(stream, SAMPLE))
+        self.spaced = is_spaced(head)
+        self.lines = chain(head, stream)
+        self.counts = counts
+        self.taken = 0
+
+    def take(self, size: int) -> list[str]:
+        lines = list(islice(self.lines, size))
+        self.taken += len(lines)
+        return lines
+
+    def joined(self, lines: list[str]) -> list[str]:
+        return join_all(lines, self.counts) if self.spaced else lines
+
+    def count_all(self) -> int:
+        self.taken += sum(1 for _ in self.lines)
+        return self.taken

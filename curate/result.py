@@ -1,0 +1,200 @@
+"""The end of a run: manifest, card, and what the command line says about it."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate import versions
+from curate.card.draw import draw_readme
+from curate.formatting.features import hf_features
+from curate.formatting.templates import TemplateSet
+from curate.judge import State
+from curate.local import LocalPass
+from curate.recipe import Recipe
+from curate.run import RunFolder, dataset_info
+from curate.sources import Source
+from curate.tally import Tally
+from curate.types import SPLITS
+from curate.writing import Written
+
+
+@dataclass
+class RunResult:
+    """What a run came to: its folder, whether it was written or up to date, its manifest, and remarks."""
+
+    path: Path
+    status: str
+    fingerprint: str
+    manifest: dict[str, Any]
+    notes: list[str]
+
+
+def finish(
+    recipe: Recipe,
+    templates: TemplateSet,
+    source: Source,
+    local: LocalPass,
+    state: State,
+    written: Written,
+    tally: Tally,
+    run: RunFolder,
+    place: Path,
+    fingerprint: str,
+    options: dict[str, Any],
+) -> RunResult:
+    """Write everything of a run but its samples. `options` are the seed, limit and language that were asked for."""
+    outputs = run.close()
+    present = [split for split in SPLITS if written.written[split]]
+    manifest = {
+        "recipe": {
+            "name": recipe.name,
+            "version": recipe.version,
+            "sha256": recipe.sha256,
+            "overrides": recipe.overrides,
+        },
+        "seed": options["seed"],
+        "limit": options["limit"],
+        "fingerprint": fingerprint,
+        "versions": versions.of(recipe),
+        "task": recipe.task,
+        "metrics": list(recipe.metrics),
+        "labels": dict(recipe.labels),
+        "templates": {"sha256": templates.sha256, "used": dict(sorted(written.measure.templates.items()))},
+        "tune": dict(recipe.tune),
+        "sources": _sources(source, local),
+        "ignored_files": source.ignored,
+        "splits": _splits(local, state, written),
+        "steps": tally.manifest(),
+        "outputs": outputs,
+    }
+    card = card_data(recipe, manifest, state, written, options)
+    run.write_json("manifest.json", manifest)
+    run.write_json("card.json", card)
+    run.write_json("dataset_info.json", dataset_info(recipe.name, present, recipe.task == "dialogue"))
+    run.write_text("README.md", draw_readme(card, _first_features(run, present), options["lang"]))
+    run.write_json("local.json", _local(source, manifest, options["started"]))
+    notes = [f"left aside: {', '.join(source.ignored)}"] if source.ignored else []
+    return RunResult(place, "written", fingerprint, manifest, notes)
+
+
+def _sources(source: Source, local: LocalPass) -> list[dict[str, Any]]:
+    entries = []
+    for file in sorted(source.files, key=lambda f: (SPLITS.index(f.split), f.number)):
+        info, seen = source.infos[file.path], local.files.get(file.number)
+        entry: dict[str, Any] = {
+            "split": file.split,
+            "file": file.name,
+            "bytes": info.bytes,
+            "sha256": info.sha256,
+            "encoding": info.encoding,
+            "rows": seen.rows if seen else 0,
+            "reader": seen.reader if seen else "",
+            "repaired": dict(sorted(seen.repaired.items())) if seen else {},
+        }
+        if file.member:
+            entry["member"] = file.member
+        if file.partner:
+            partner = source.infos[file.partner]
+            entry["target"] = {"bytes": partner.bytes, "sha256": partner.sha256, "encoding": partner.encoding}
+        entries.append(entry)
+    return entries
+
+
+def _splits(local: LocalPass, state: State, written: Written) -> dict[str, dict[str, int]]:
+    splits = {}
+    for split in SPLITS:
+        read = local.rows_read(split)
+        if not read and not written.written[split]:
+            continue
+        splits[split] = {
+            "read": read,
+            "written": written.written[split],
+            "rejected": written.rejected[split],
+            "flagged": written.flagged[split],
+            "derived": state.moved[split],
+        }
+        counts = splits[split]
+        if read + state.moved[split] != counts["written"] + counts["rejected"]:
+            raise AssertionError(f"{split}: rows were lost: {counts}")  # the first promise; a bug, never the user's
+    return splits
+
+
+def card_data(
+    recipe: Recipe, manifest: dict[str, Any], state: State, written: Written, options: dict[str, Any]
+) -> dict[str, Any]:
+    """card.json: every figure of the card. Only `examples` holds texts of the corpus."""
+    measure = written.measure
+    return {
+        "recipe": {
+            key: getattr(recipe, key) or ""
+            for key in ("name", "version", "title", "task", "license", "homepage", "citation")
+        },
+        "reproduce": _reproduce(recipe, manifest, options),
+        "seed": manifest["seed"],
+        "fingerprint": manifest["fingerprint"],
+        "versions": manifest["versions"],
+        "metrics": manifest["metrics"],
+        "label_words": manifest["labels"],
+        "splits": manifest["splits"],
+        "steps": manifest["steps"],
+        "labels": measure.labels(),
+        "duplicates": state.duplicates,
+        "leaks": state.leaks,
+        "lengths": measure.lengths(),
+        "segmentation": measure.segmentation(),
+        "templates": manifest["templates"]["used"],
+        "sources": manifest["sources"],
+        "ignored_files": manifest["ignored_files"],
+        "examples": {
+            "templates": dict(sorted(measure.template_examples.items())),
+            "rejects": [
+                {"step": step, "reason": reason, "rows": [{**row, "fields": json.loads(row["fields"])} for row in rows]}
+                for (step, reason), rows in sorted(measure.reject_examples.items())
+            ],
+        },
+    }
+
+
+def _reproduce(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]) -> str:
+    """The command that makes this run again, with the files' names but no local path."""
+    words = ["python -m curate recipe", recipe.path.name if options["own_recipe"] else recipe.name]
+    if options["sources"]:
+        words += [f"--source {entry['split']}={entry['file']}" for entry in manifest["sources"] if "member" not in entry]
+        words += sorted({f"--source {e['file']}" for e in manifest["sources"] if "member" in e})
+    words += [f"--set {key}={_shown(value)}" for key, value in recipe.overrides.items()]
+    words += [f"--limit {options['limit']}"] if options["limit"] is not None else []
+    words += [f"--seed {options['seed']}"] if options["seed"] else []
+    return " ".join(words)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return json.dumps(value) if isinstance(value, bool | dict) else str(value)
+
+
+def _first_features(run: RunFolder, present: list[str]) -> list[dict[str, Any]]:
+    for split in present:
+        with (run.folder / f"{split}.jsonl").open(encoding="utf-8") as lines:
+            return hf_features(json.loads(next(lines)))
+    return []
+
+
+def _local(source: Source, manifest: dict[str, Any], started: float) -> dict[str, Any]:
+    """All that may differ from one run to the next: paths, time, memory."""
+    seconds = time.perf_counter() - started
+    rows = sum(counts["read"] for counts in manifest["splits"].values())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "command": sys.argv,
+        "sources": source.display,
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(rows / seconds) if seconds else 0,
+        "peak_mb": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)),
+    }

@@ -1,0 +1,175 @@
+"""The steps of a recipe: each name and its options, the order they stand in, and whether they suit the task."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from curate.fielderrors import note_errors
+from curate.steps import STEPS, Step
+from curate.tasks import TASKS, Task
+from curate.yamlmarks import Document, Problems, Trail, did_you_mean
+
+#: The options that name fields of a record.
+_FIELD_OPTIONS = ("fields", "key", "field")
+#: locate_answer finds the answer in the text as it will be written, so what changes the text comes before it.
+_CHANGES_TEXT = ("normalise", "strip_markup")
+
+
+@dataclass(frozen=True)
+class StepUse:
+    """A step as a recipe uses it: its name and its options, checked."""
+
+    name: str
+    options: Any
+
+    @property
+    def step(self) -> Step:
+        """Its row in the step table."""
+        return STEPS[self.name]
+
+
+def check_steps(document: Document, problems: Problems) -> tuple[StepUse, ...]:
+    """The steps of a recipe's raw data; what is wrong with them goes to `problems`."""
+    raw = document.data.get("steps", [])
+    if not isinstance(raw, list):
+        problems.add(("steps",), "steps: must be a list, one '- step' a line")
+        return ()
+    task = TASKS.get(str(document.data.get("task")))
+    uses: list[StepUse] = []
+    named: list[tuple[str, int]] = []
+    for index, entry in enumerate(raw):
+        found = _entry(problems, index, entry)
+        if found is None:
+            continue
+        name, trail, options = found
+        if name in [earlier for earlier, _ in named]:
+            problems.add(trail, f"step {name!r} is already in the list; a step stands there once", key=True)
+            continue
+        named.append((name, index))
+        if task is not None:
+            _check_fields(problems, trail, name, options, task)
+        use = _options(problems, trail, name, options)
+        if use is not None:
+            uses.append(use)
+    _check_order(problems, named)
+    if task is not None:
+        _check_task(document, problems, named, task)
+    return tuple(uses)
+
+
+def _entry(problems: Problems, index: int, entry: Any) -> tuple[str, Trail, dict[str, Any]] | None:
+    """One entry of the list as (name, where, raw options); None where that much can't be made out."""
+    trail: Trail = ("steps", index)
+    options: Any = None
+    name = entry
+    if isinstance(entry, dict):
+        if len(entry) != 1:
+            problems.add(trail, "a step is 'name' or 'name: {options}'; begin each step with its own '- '")
+            return None
+        name, options = next(iter(entry.items()))
+        trail = (*trail, name)
+    if not isinstance(name, str):
+        problems.add(trail, f"a step is 'name' or 'name: {{options}}', not {name!r}")
+        return None
+    if name not in STEPS:
+        problems.add(trail, f"unknown step {name!r}{did_you_mean(name, STEPS, 'steps are')}", key=True)
+        return None
+    if options is not None and not isinstance(options, dict):
+        problems.add(trail, f"the options of {name!r} must be a mapping like {{option: value}}")
+        return None
+    return name, trail, options or {}
+
+
+def _options(problems: Problems, trail: Trail, name: str, options: dict[str, Any]) -> StepUse | None:
+    model: type[BaseModel] = STEPS[name].options
+    try:
+        # As JSON and strict: a list may become a tuple and a text a path, but `true` is no 1 and "3" no 3.
+        return StepUse(name, model.model_validate_json(json.dumps(options), strict=True))
+    except ValidationError as errors:
+        # `steps: [cap]` has no mapping of its own: what is missing is reported at the name.
+        base = trail if options else ("steps", trail[1])
+        known = [field.alias or key for key, field in model.model_fields.items()]
+        note_errors(problems, errors, base, lambda _: known, step=name)
+        return None
+
+
+def _check_fields(problems: Problems, trail: Trail, name: str, options: dict[str, Any], task: Task) -> None:
+    """Options that name fields of a record must name fields this task has."""
+    for option in _FIELD_OPTIONS:
+        given = options.get(option)
+        here = (*trail, option)
+        many = isinstance(given, list)
+        for index, field in enumerate(given if isinstance(given, list) else [given]):
+            if isinstance(field, str) and field not in task.fields:
+                hint = did_you_mean(field, task.fields, "it has")
+                problems.add((*here, index) if many else here, f"task {task.name} has no field {field!r}{hint}")
+    field = options.get("field")
+    if name == "select" and isinstance(field, str) and task.fields.get(field, "int") != "int":
+        problems.add((*trail, "field"), f"select compares numbers; {field!r} is not a number in task {task.name}")
+
+
+def _check_order(problems: Problems, named: list[tuple[str, int]]) -> None:
+    """local…, judgement…, local…; and nothing that changes the text after the answer has been located."""
+    judged = closed = ""
+    located = False
+    for name, index in named:
+        trail = _name_trail(problems, index, name)
+        if STEPS[name].kind == "local":
+            closed = closed or (name if judged else "")
+        elif closed:
+            problems.add(
+                trail, f"{name!r} judges all rows and must stand beside {judged!r}, before {closed!r}", key=True
+            )
+        else:
+            judged = name
+        if located and name in _CHANGES_TEXT:
+            problems.add(trail, f"{name!r} changes the text and must stand before 'locate_answer'", key=True)
+        located = located or name == "locate_answer"
+
+
+def _check_task(document: Document, problems: Problems, named: list[tuple[str, int]], task: Task) -> None:
+    for name, index in named:
+        trail = _name_trail(problems, index, name)
+        if name == "locate_answer" and task.name != "mrc":
+            problems.add(trail, f"'locate_answer' is for task mrc; this recipe's task is {task.name}", key=True)
+        if name == "label_conflict" and not task.has_labels:
+            problems.add(trail, f"'label_conflict' needs labels; task {task.name} has none", key=True)
+        entry = document.data["steps"][index]
+        options = entry.get(name) if isinstance(entry, dict) else None
+        if name == "cap" and isinstance(options, dict) and options.get("per") == "label" and not task.has_labels:
+            problems.add((*trail, "per"), f"task {task.name} has no labels; use 'per: answer'")
+
+
+def _name_trail(problems: Problems, index: int, name: str) -> Trail:
+    """Where the name of a step stands: the entry itself, or the key of its mapping."""
+    entry = problems.document.data["steps"][index]
+    return ("steps", index, name) if isinstance(entry, dict) else ("steps", index)
+
+
+def step_schema(definitions: dict[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of one entry of `steps`; the definitions its options refer to are added to `definitions`."""
+    plain = []
+    objects = []
+    for name, step in STEPS.items():
+        schema = step.options.model_json_schema()
+        definitions.update(schema.pop("$defs", {}))
+        schema.pop("title", None)
+        about = (step.module.__doc__ or "").strip().split("\n")[0]
+        # A step with an option that must be given can't stand as a bare name.
+        if not schema.get("required"):
+            plain.append(name)
+        options = {"anyOf": [schema, {"type": "null"}]} if not schema.get("required") else schema
+        objects.append(
+            {
+                "type": "object",
+                "description": about,
+                "properties": {name: options},
+                "required": [name],
+                "additionalProperties": False,
+            }
+        )
+    return {"anyOf": [{"enum": plain, "description": "a step with its default options"}, *objects]}

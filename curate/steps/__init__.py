@@ -1,0 +1,93 @@
+"""The steps of a recipe, one file each; the table below is where a new one is listed.
+
+A **local** step is right on any slice of the rows:
+    `run(rows, options, context) -> Outcome`
+A **judgement** looks at small keys of all rows at once:
+    `columns(options, task) -> set[str]` names the key columns it needs (see `curate.text.keys`), and
+    `judge(keys, options, context) -> verdicts` gets `rid`, `split`, `label`, `order` and those columns.
+A step never removes a row itself: it says what it thinks of one in a verdict, and the pipeline acts on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from curate.lazy import pl
+from curate.tasks import Task
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row of the step table. `binding`: its rejects also hold on evaluation splits (definition or form)."""
+
+    name: str
+    kind: str
+    reasons: tuple[str, ...] = ()
+    binding: bool = False
+
+    @property
+    def module(self) -> ModuleType:
+        return import_module(f"curate.steps.{self.name}")
+
+    @property
+    def options(self) -> Any:
+        """The pydantic model of the step's options."""
+        return self.module.Options
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step may know beside the rows: the task, the recipe's labels, the seed, and how many processes to use."""
+
+    task: Task
+    labels: dict[str, str]
+    seed: int
+    workers: int = 1
+
+
+@dataclass
+class Outcome:
+    """What a local step did: the rows (all of them), verdicts, and counts of what it changed.
+
+    `words` is a frame of `word`, `count` where the step counts words.
+    """
+
+    rows: pl.DataFrame
+    verdicts: pl.DataFrame | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    words: pl.DataFrame | None = None
+
+
+def verdicts(
+    rids: pl.DataFrame, action: str = "reject", reason: str | pl.Expr = "", kept: pl.Expr | None = None
+) -> pl.DataFrame:
+    """A verdict a row of `rids`: (rid, action, reason, kept, score); `action` is reject, flag, note or move."""
+    return rids.select(
+        pl.col("rid"),
+        pl.lit(action).alias("action"),
+        (pl.lit(reason) if isinstance(reason, str) else reason).cast(pl.String).alias("reason"),
+        (pl.lit(None) if kept is None else kept).cast(pl.UInt64).alias("kept"),
+        pl.lit(None, dtype=pl.Float64).alias("score"),
+    )
+
+
+STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Step("select", "local", ("not_in_split",), binding=True),
+        Step("normalise", "local"),
+        Step("require", "local", ("empty_field",), binding=True),
+        Step("strip_markup", "local"),
+        Step("locate_answer", "local", ("answer_not_in_context",)),
+        Step("length", "local", ("too_short", "too_long")),
+        Step("label_conflict", "judgement", ("conflicting_labels",)),
+        Step("exact_dedup", "judgement", ("same_text", "swapped", "same_key")),
+        Step("split", "judgement"),
+        Step("leak_check", "judgement", ("in_test", "in_validation")),
+        Step("cap", "judgement", ("over_cap",)),
+        Step("segment", "local"),
+    )
+}

@@ -1,0 +1,36 @@
+"""label_conflict: one text, two labels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from curate.lazy import pl
+from curate.steps import Context, verdicts
+from curate.tasks import Task
+from curate.text.keys import group_hash, key_column
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    key: list[str] = Field(default=[], description="the fields that make two rows the same; default: the task's")
+    by: Literal["text", "key"] = "key"
+
+
+def columns(options: Options, task: Task) -> set[str]:
+    return {key_column(field, options.by) for field in options.key or task.key}
+
+
+def judge(keys: pl.DataFrame, options: Options, context: Context) -> pl.DataFrame:
+    """Reject every row of a group that carries more than one label within a split: none of them can be trusted."""
+    fields = tuple(options.key or context.task.key)
+    keyed = keys.select("rid", "split", "label", group=group_hash(fields, options.by, context.task.symmetric))
+    mixed = (
+        keyed.filter(pl.col("label").is_not_null())
+        .group_by("split", "group")
+        .agg(pl.col("label").min().alias("least"), pl.col("label").max().alias("most"))
+        .filter(pl.col("least") != pl.col("most"))
+    )
+    return verdicts(keyed.join(mixed, on=["split", "group"], how="semi"), reason="conflicting_labels")

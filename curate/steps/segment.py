@@ -1,0 +1,61 @@
+"""segment: jieba's words, beside the text or in its place."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from curate.lazy import pl
+from curate.steps import Context, Outcome
+from curate.steps.normalise import map_texts
+from curate.text.segment import CutterPool
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    as_: Literal["meta", "text", "stats", "off"] = Field(
+        default="meta",
+        alias="as",
+        description="meta: words beside the text; text: words in its place; stats: figures only",
+    )
+    engine: Literal["rjieba", "jieba"] = Field(default="rjieba", description="the same words; jieba is slower")
+    user_dict: str | None = Field(default=None, description="a dictionary in jieba's format")
+    fields: list[str] = Field(default=[], description="fields to cut; default: all texts of the task")
+
+
+@lru_cache(maxsize=2)
+def _pool(engine: str, user_dict: str | None, workers: int) -> CutterPool:
+    import atexit
+
+    pool = CutterPool(engine, user_dict, workers)
+    atexit.register(pool.close)
+    return pool
+
+
+def word_column(field: str) -> str:
+    """The column of a field's words, joined by spaces (the utterances of a dialogue by line ends)."""
+    return f"words|{field}"
+
+
+def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
+    """Cut each text into words joined by single spaces, and count the words of the slice."""
+    if options.as_ == "off":
+        return Outcome(rows)
+    pool = _pool(options.engine, options.user_dict, context.workers)
+    columns, all_words, counts = [], [], {"texts": 0, "words": 0}
+    for field in options.fields or context.task.text:
+        words = map_texts(rows[field], lambda texts: pl.Series(pool.join(texts.to_list()), dtype=pl.String))
+        is_list = words.dtype == pl.List
+        columns.append(words if options.as_ == "text" else words.list.join("\n").alias(word_column(field)) if is_list
+                       else words.alias(word_column(field)))
+        flat = words.explode() if is_list else words
+        all_words.append(flat.alias("word").str.split(" "))
+        counts["texts"] += len(flat)
+    tokens = pl.concat([column.explode() for column in all_words]).drop_nulls()
+    tokens = tokens.filter(tokens != "")
+    counts["words"] = len(tokens)
+    tally = tokens.value_counts(name="count").with_columns(pl.col("count").cast(pl.Int64))
+    return Outcome(rows if options.as_ == "stats" else rows.with_columns(columns), counts=counts, words=tally)

@@ -1,0 +1,40 @@
+"""Where slices wait between the passes: in memory while they are few, in Arrow files of our own when they are many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from curate.lazy import pl
+
+#: Bytes of frames kept in memory before the next ones go to disk.
+MEMORY = 256 * 1024 * 1024
+
+
+class Store:
+    """An append-only list of frames; `folder` is a private working folder."""
+
+    def __init__(self, folder: Path, memory: int = MEMORY) -> None:
+        self._folder = folder
+        self._memory = memory
+        self._held = 0
+        self._items: list[pl.DataFrame | Path] = []
+
+    def append(self, frame: pl.DataFrame) -> None:
+        size = frame.estimated_size()
+        if self._held + size <= self._memory:
+            self._held += size
+            self._items.append(frame)
+            return
+        path = self._folder / f"slice-{len(self._items):06d}.arrow"
+        frame.write_ipc(path)
+        self._items.append(path)
+
+    def take(self, index: int) -> pl.DataFrame:
+        """The frame, which the store then lets go of: each slice is read once."""
+        item = self._items[index]
+        self._items[index] = pl.DataFrame()
+        if isinstance(item, Path):
+            frame = pl.read_ipc(item, memory_map=False)
+            item.unlink()
+            return frame
+        return item

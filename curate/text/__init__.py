@@ -1,0 +1,1 @@
+"""What several steps and readers know about Chinese text."""

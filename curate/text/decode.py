@@ -1,0 +1,333 @@
+"""Bytes to text: which encoding a file is in, and its text block by block or line by line.
+
+Published corpora come as UTF-8 with and without a byte order mark, GBK / GB18030 and UTF-16; some hold NUL bytes or
+characters cut in half. Nothing here looks at rows: a file is sniffed once, then read with what was found.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.types import UserError
+
+#: Bytes read at a time.
+BLOCK = 4 << 20
+#: Lines in one list of `read_lines`, and the characters after which a list is handed out earlier.
+LINES = 32_768
+LINE_CHARS = 16 << 20
+#: How much of a file decides whether it is text at all.
+HEAD = 64 << 10
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    # UTF-32's little-endian mark begins with UTF-16's, so it is asked first.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF87a", "a GIF image"),
+    (b"GIF89a", "a GIF image"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"%PDF-", "a PDF document"),
+    (b"\x7fELF", "a program"),
+    (b"RIFF", "a sound, film or WebP file"),
+    (b"ID3", "a sound file"),
+    (b"OggS", "a sound file"),
+    (b"SQLite format 3\0", "an SQLite database"),
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy file"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document (.xls, .doc)"),
+    (b"PK\x03\x04", "a zip archive or an Office document (.xlsx, .docx)"),
+    (b"PK\x05\x06", "an empty zip archive"),
+    (b"Rar!\x1a\x07", "a rar archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"\x1f\x8b\x08", "a gzip file"),
+    (b"BZh", "a bzip2 file"),
+    (b"\xfd7zXZ\0", "an xz file"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file"),
+)
+#: BZh, ID3, RIFF and PAR1 could begin a text: for them a NUL or a control character must stand nearby too.
+_PLAIN_MAGIC = (b"BZh", b"ID3", b"RIFF", b"PAR1", b"OggS", b"GIF8", b"ARROW1")
+#: Control characters that no text holds in number (tab, line ends, form feed, backspace and escape may stand in one);
+#: NULs are counted apart, since otherwise good texts come padded with them. Random bytes hold 10 % of the others.
+_CONTROLS = bytes(c for c in range(1, 32) if c not in b"\t\n\r\f\b\x1b") + b"\x7f"
+_MOST_CONTROLS = 0.08
+_MOST_NULS = 0.2
+#: Above this share of broken characters (a few are allowed in any case) a file isn't text in that encoding.
+_MOST_BROKEN = 0.1
+_FEW_BROKEN = 4
+#: UTF-8 checks itself: GBK text read as UTF-8 is nearly all errors, so a file with fewer than this is broken UTF-8.
+_UTF8_BROKEN = 0.35
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What one look at a file's bytes says: `undecodable` characters are read as U+FFFD, `nul` ones are dropped."""
+
+    bytes: int
+    sha256: str
+    encoding: str
+    nul: int
+    undecodable: int
+    newline: str
+
+
+@dataclass
+class _Scan:
+    """The first pass: everything that needs no knowledge of the encoding, and whether the bytes are strict UTF-8."""
+
+    size: int = 0
+    sha256: str = ""
+    head: bytes = b""
+    nul: int = 0
+    cr: int = 0
+    lf: int = 0
+    crlf: int = 0
+    blank: bool = True
+    utf8: bool = True
+
+
+@dataclass
+class _Tally:
+    """A decoding tried over the whole file: broken characters, good ones beyond ASCII, NULs, line ends."""
+
+    broken: int = 0
+    multibyte: int = 0
+    nul: int = 0
+    cr: int = 0
+    lf: int = 0
+    crlf: int = 0
+    blank: bool = True
+
+    @property
+    def share(self) -> float:
+        """Broken characters among all that are not ASCII."""
+        return self.broken / max(1, self.broken + self.multibyte)
+
+
+def sniff(path: Path, name: str | None = None, block: int = BLOCK) -> FileInfo:
+    """Size, sha256 and encoding of a file; a UserError (naming it `name`) if it is empty or no text.
+
+    UTF-8, by far the most frequent, costs one pass; anything else is decoded again to compare what fits.
+    """
+    name = name or path.name
+    try:
+        scan = _scan(path, block)
+        _refuse_binary(name, scan)
+        encoding, tally = _choose(path, name, scan, block)
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read: {error.strerror or error}") from error
+    most = _UTF8_BROKEN if encoding == "utf-8" else _MOST_BROKEN
+    if tally is not None and tally.broken > _FEW_BROKEN and tally.share > most:
+        raise UserError(_no_text(name, "too many of its bytes fit none of UTF-8, GB18030 and UTF-16"))
+    if tally is not None and tally.blank:
+        raise UserError(f"{name}: holds nothing but white space, fetch the file again or leave it out")
+    counts = scan if tally is None else tally
+    return FileInfo(
+        bytes=scan.size,
+        sha256=scan.sha256,
+        encoding=encoding,
+        nul=counts.nul,
+        undecodable=0 if tally is None else tally.broken,
+        newline=_newline(counts.cr, counts.lf, counts.crlf),
+    )
+
+
+def read_blocks(path: Path, info: FileInfo, block: int = BLOCK) -> Iterator[str]:
+    """The file's text in blocks: byte order mark and NULs dropped, undecodable bytes replaced by U+FFFD."""
+    for text in _decode(path, info.encoding, "replace", block):
+        if info.nul:
+            text = text.replace("\0", "")
+        if text:
+            yield text
+
+
+def read_text(path: Path, info: FileInfo, block: int = BLOCK) -> str:
+    """The whole text of a file, line ends as they stand in it."""
+    return "".join(read_blocks(path, info, block))
+
+
+def read_lines(path: Path, info: FileInfo, block: int = BLOCK) -> Iterator[list[str]]:
+    """The file's lines in lists of about `LINES`, without their line ends; a last line may lack one.
+
+    Lines end at a line feed only (a text may hold U+2028, U+0085 or a form feed), and all carriage returns before it
+    belong to the line end. A file that has carriage returns only is cut at those.
+    """
+    end = "\r" if info.newline == "\r" else "\n"
+    open_line: list[str] = []  # pieces of a line not yet ended: joined once, or one huge line would cost its square
+    waiting: list[str] = []
+    chars = 0
+    for text in read_blocks(path, info, block):
+        first, found, rest = text.partition(end)
+        open_line.append(first)
+        if not found:
+            continue
+        lines = rest.split(end)
+        lines.insert(0, "".join(open_line))
+        open_line = [lines.pop()]
+        if end == "\n":
+            if "\r" in text:
+                lines = [line.rstrip("\r") for line in lines]
+            elif lines:
+                lines[0] = lines[0].rstrip("\r")  # its carriage return may have come with the block before
+        waiting = waiting + lines if waiting else lines
+        chars += len(text)
+        whole = len(waiting) - len(waiting) % LINES
+        for at in range(0, whole, LINES):
+            yield waiting[at : at + LINES]
+        if whole:
+            waiting, chars = waiting[whole:], 0
+        if waiting and chars >= LINE_CHARS:
+            yield waiting
+            waiting, chars = [], 0
+    last = "".join(open_line)
+    if end == "\n":
+        last = last.rstrip("\r")
+    if last:
+        waiting.append(last)
+    if waiting:
+        yield waiting
+
+
+def _newline(cr: int, lf: int, crlf: int) -> str:
+    if cr and not lf:
+        return "\r"
+    return "\r\n" if crlf * 2 > lf else "\n"
+
+
+def _scan(path: Path, block: int) -> _Scan:
+    scan = _Scan()
+    digest = hashlib.sha256()
+    decoder = codecs.getincrementaldecoder("utf-8")("strict")
+    before = b""
+    with path.open("rb") as file:
+        while data := file.read(block):
+            digest.update(data)
+            scan.size += len(data)
+            if len(scan.head) < HEAD:
+                scan.head += data[: HEAD - len(scan.head)]
+            scan.nul += data.count(b"\0")
+            scan.lf += data.count(b"\n")
+            cr = data.count(b"\r")
+            scan.cr += cr
+            scan.crlf += data.count(b"\r\n") if cr else 0
+            scan.crlf += before == b"\r" and data[:1] == b"\n"
+            before = data[-1:]
+            scan.blank = scan.blank and not data.strip()
+            if scan.utf8:
+                scan.utf8 = _feeds(decoder, data, final=False)
+    scan.utf8 = scan.utf8 and _feeds(decoder, b"", final=True)
+    scan.sha256 = digest.hexdigest()
+    return scan
+
+
+def _feeds(decoder: codecs.IncrementalDecoder, data: bytes, *, final: bool) -> bool:
+    try:
+        decoder.decode(data, final)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _refuse_binary(name: str, scan: _Scan) -> None:
+    head = scan.head
+    if not head or (scan.blank and not any(head.startswith(bom) for bom, _ in _BOMS)):
+        what = "is empty (0 bytes)" if not head else "holds nothing but white space"
+        raise UserError(f"{name}: {what}, fetch the file again or leave it out")
+    for magic, what in _MAGIC:
+        if head.startswith(magic) and (not magic.startswith(_PLAIN_MAGIC) or _odd(head[:4096])):
+            raise UserError(_no_text(name, None, what))
+
+
+def _no_text(name: str, why: str | None, what: str | None = None) -> str:
+    if what is None:
+        return f"{name}: is not text: {why}; give the corpus's text file (TSV, CSV, JSON or plain text)"
+    if "archive" in what or what.startswith(("a gzip", "a bzip2", "an xz", "a zstd")):
+        return f"{name}: is {what}, not text: unpack it, or give a .zip or .tar.gz itself as --source"
+    return f"{name}: is {what}, not text: give the corpus's text file (TSV, CSV, JSON or plain text)"
+
+
+def _controls(data: bytes) -> int:
+    return len(data) - len(data.translate(None, _CONTROLS))
+
+
+def _odd(data: bytes) -> bool:
+    return b"\0" in data or _controls(data) > 0
+
+
+def _choose(path: Path, name: str, scan: _Scan, block: int) -> tuple[str, _Tally | None]:
+    """The encoding, and the tally of reading in it where the first pass doesn't already say everything."""
+    for bom, encoding in _BOMS:
+        if scan.head.startswith(bom):
+            # A tally would say nothing new of strict UTF-8, except that there is nothing but the mark.
+            strict = encoding == "utf-8-sig" and scan.utf8 and scan.size > HEAD
+            return encoding, None if strict else _tally(path, encoding, block)
+    if scan.nul:
+        wide = _wide(scan.head)
+        if wide is not None:
+            tally = _tally(path, wide, block)
+            if not tally.broken:
+                return wide, tally
+    head = scan.head
+    if _controls(head) > _MOST_CONTROLS * len(head) or head.count(0) > _MOST_NULS * len(head):
+        raise UserError(_no_text(name, "it is full of control characters"))
+    if scan.utf8:
+        return "utf-8", None
+    utf8 = _tally(path, "utf-8", block)
+    if utf8.share <= _UTF8_BROKEN:
+        return "utf-8", utf8
+    chinese = _tally(path, "gb18030", block)
+    return ("utf-8", utf8) if utf8.share < chinese.share else ("gb18030", chinese)
+
+
+def _wide(head: bytes) -> str | None:
+    """UTF-16 without a byte order mark, betrayed by NULs that all stand on one side of the two-byte units."""
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    ascii_units = max(even, odd)
+    if min(even, odd) > ascii_units * 0.02 or ascii_units < len(head) * 0.005:
+        return None
+    encoding = "utf-16-le" if odd > even else "utf-16-be"
+    try:
+        text = head[: len(head) // 2 * 2 - 2].decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    usual = sum(c in "\t\n\r" or " " <= c <= "~" or "\u3000" <= c <= "\u9fff" or c >= "\uff00" for c in text)
+    return encoding if usual >= 0.9 * len(text) else None
+
+
+def _tally(path: Path, encoding: str, block: int) -> _Tally:
+    tally = _Tally()
+    before = ""
+    # U+FFFD may honestly stand in a text: what "ignore" leaves of them is not counted as broken.
+    for text in _decode(path, encoding, "replace", block):
+        tally.broken += text.count("\ufffd")
+        tally.multibyte += len(text) - len(text.encode("ascii", "ignore"))
+        tally.nul += text.count("\0")
+        tally.lf += text.count("\n")
+        tally.cr += text.count("\r")
+        tally.crlf += text.count("\r\n") + (before == "\r" and text[:1] == "\n")
+        before = text[-1:] or before
+        tally.blank = tally.blank and not text.strip("\0 \t\r\n\f\v\u3000\ufeff")
+    if tally.broken:
+        tally.broken -= sum(text.count("\ufffd") for text in _decode(path, encoding, "ignore", block))
+    tally.multibyte -= tally.broken
+    return tally
+
+
+def _decode(path: Path, encoding: str, errors: str, block: int) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    with path.open("rb") as file:
+        while data := file.read(block):
+            yield decoder.decode(data)
+    yield decoder.decode(b"", True)

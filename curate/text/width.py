@@ -1,0 +1,60 @@
+"""Normalising the stored text: as little as possible, every change counted.
+
+Folded: full-width letters and digits to half width, U+3000 to a space. Removed: control and zero-width
+characters. Line ends become `\\n`, white space at both ends goes. Chinese punctuation stays as it is
+(NFKC would turn ，？！ into ASCII and leave 。《》, a mixture in every sentence).
+"""
+
+from __future__ import annotations
+
+import re
+
+from curate.lazy import pl
+
+#: Full-width ASCII letters and digits → half width.
+_FULL_WIDTH = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
+
+_CONTROL = "\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f"
+_ZERO_WIDTH = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+
+#: (kind, what it finds) in the order they are applied; the kinds are the card's words.
+_PATTERNS = {
+    "full_width": re.compile("[０-９Ａ-Ｚａ-ｚ]"),
+    "ideographic_space": re.compile("\u3000"),
+    "line_ends": re.compile("\r+\n|\r"),
+    "control": re.compile(f"[{_CONTROL}]"),
+    # A zero-width joiner between two emoji makes one picture of them: that one is kept.
+    "zero_width": re.compile(f"(?!(?<=[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2600-\u27bf\U0001f000-\U0001faff]))[{_ZERO_WIDTH}]"),
+    "edge_space": re.compile(r"\A\s+|\s+\Z"),
+}
+KINDS = tuple(_PATTERNS)
+_REPLACEMENT = {"ideographic_space": " ", "line_ends": "\n"}
+
+#: One cheap look decides that a text needs nothing: most texts do.
+_TOUCHED = (
+    "[０-９Ａ-Ｚａ-ｚ\\x{3000}\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\x{ad}\\x{61c}\\x{180e}\\x{200b}-\\x{200f}"
+    "\\x{202a}-\\x{202e}\\x{2060}-\\x{2064}\\x{2066}-\\x{206f}\\x{feff}]|^\\s|\\s$"
+)
+
+
+def normalise_text(text: str, counts: dict[str, int] | None = None) -> str:
+    """One text, normalised; `counts[kind]` grows by the characters changed."""
+    for kind, pattern in _PATTERNS.items():
+        if kind == "full_width":
+            changed, n = text.translate(_FULL_WIDTH), len(pattern.findall(text))
+        else:
+            changed, n = pattern.subn(_REPLACEMENT.get(kind, ""), text)
+        if n and counts is not None:
+            counts[kind] = counts.get(kind, 0) + n
+        text = changed
+    return text
+
+
+def normalise_series(texts: pl.Series, counts: dict[str, int]) -> pl.Series:
+    """A string column, normalised: the texts that one regex finds go through `normalise_text`, the others stay."""
+    touched = texts.str.contains(_TOUCHED).fill_null(False)
+    if not touched.any():
+        return texts
+    where = touched.arg_true()
+    changed = [normalise_text(text, counts) for text in texts.gather(where).to_list()]
+    return texts.scatter(where, pl.Series(changed, dtype=pl.String))

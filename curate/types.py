@@ -1,0 +1,56 @@
+"""What passes between the rooms of `curate`, and the one kind of error a user sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: The splits a run may have, from the least protected to the most.
+SPLITS = ("train", "validation", "test")
+#: A rid is `file number << RID_BITS | row in file`.
+RID_BITS = 40
+
+
+class UserError(Exception):
+    """The user's input is wrong: printed as `error: …`, one line a message, exit code 2."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__("\n".join(messages))
+        self.messages = [" ".join(message.split()) for message in messages]
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of one split. `partner` is the target side of a parallel pair, `member` the inner split of a JSON object."""
+
+    path: Path
+    name: str
+    split: str
+    number: int
+    partner: Path | None = None
+    member: str | None = None
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
+class ReadReject:
+    """A row that could not be read: its rid, why, the raw text (at most 2,000 characters) and its line in the file."""
+
+    rid: int
+    reason: str
+    raw: str
+    line: int
+
+
+@dataclass
+class Records:
+    """One block of a file: the task's fields, the unreadable rows, and counts of what was repaired."""
+
+    frame: pl.DataFrame
+    rejects: list[ReadReject] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    rows: int = 0
