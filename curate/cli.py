@@ -213,12 +213,24 @@ def validate(target: Annotated[str, typer.Argument(metavar="FILE|RUN", help="A r
 
 
 @app.command()
-def card(run: RunFolder) -> None:
-    """Write a run's data card again."""
-    from curate.card import write_card
+def card(
+    run: RunFolder,
+    no_rows: Annotated[bool, typer.Option("--no-rows", help="Figures only, no corpus text (with --out).")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder that --no-rows writes to.")] = None,
+    lang: Annotated[Literal["zh", "en"] | None, typer.Option(help="The card's language. Default: the run's.")] = None,
+) -> None:
+    """Draw a run's data card again, or export it without rows."""
+    if no_rows != (out is not None):
+        raise UserError("--no-rows and --out go together: --no-rows --out DIR writes the card without rows into DIR")
+    if out is not None:
+        from curate.card import export_card
 
-    write_card(run)
-    print(f"card: {run / 'README.md'}")
+        export_card(run, out, lang)
+    else:
+        from curate.card import write_card
+
+        write_card(run, lang)
+    print(f"card: {(out or run) / 'README.md'}")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from curate.recipe import Recipe
 from curate.rejects import resolve_kept
 from curate.steps import Context
 from curate.steps.exact_dedup import Options as DedupOptions
+from curate.steps.exact_dedup import judge as dedup
 from curate.tally import Tally
 from curate.types import SPLITS
 
@@ -32,13 +33,12 @@ class State:
 
 def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) -> State:
     """Carry out the recipe's judgements in order; each sees only the rows that earlier ones kept."""
-    use = recipe.step("exact_dedup")
-    duplicates = duplicate_table(keys, use.options if use else DedupOptions(), context)
     leak_use = recipe.step("leak_check")
     leak_fields = tuple((leak_use.options.key if leak_use else []) or context.task.leak_key)
     leaks = {"key": list(leak_fields), "before": leak_matrix(keys, leak_fields, context)}
     alive = keys
     rejects, flags = [], []
+    duplicates: dict[str, Any] = {}
     moved = dict.fromkeys(SPLITS, 0)
     for use in recipe.steps:
         if use.step.kind != "judgement":
@@ -51,11 +51,16 @@ def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) ->
         said = pl.concat([train, soften(said.filter(pl.col("split") != "train"), use.step.binding, "test")])
         for (split,), part in said.group_by("split"):
             count_verdicts(tally, use.name, str(split), part)
+        if use.name == "exact_dedup":
+            duplicates = duplicate_table(alive, said)
         flags.append(_flags(use.name, said))
         rejected = said.filter(pl.col("action") == "reject")
         rejects.append(rejected.select("rid", pl.lit(use.name).alias("step"), "reason", "kept", "score"))
         alive = _move(alive, said, use.name, tally, moved)
         alive = alive.join(rejected, on="rid", how="anti", maintain_order="left")
+    if recipe.step("exact_dedup") is None:
+        said = dedup(alive, DedupOptions(), context).join(alive.select("rid", "split"), on="rid")
+        duplicates = duplicate_table(alive, said)
     leaks["after"] = leak_matrix(alive, leak_fields, context)
     all_rejects = pl.concat(rejects) if rejects else _no_rejects()
     resolved = resolve_kept(all_rejects)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from curate.ahead import ahead
 from curate.card.measure import leak_columns
 from curate.formatting.render import form_verdicts
 from curate.lazy import pl
@@ -18,8 +19,8 @@ from curate.steps.cap import ANSWER
 from curate.store import Store
 from curate.tally import Tally, add
 from curate.text.decode import FileInfo, read_blocks
-from curate.text.hashing import hash_text, row_hash, seed_of
-from curate.text.keys import key_expr, key_frame
+from curate.text.hashing import hash_series, row_hash, seed_of
+from curate.text.keys import key_frame, key_series
 from curate.types import RID_BITS, SPLITS, File, Records, UserError
 
 #: Characters of a file that readers look at to say whether the layout is theirs.
@@ -80,7 +81,7 @@ class LocalPass:
         options = ReadOptions(self._recipe.task, self._context.labels, columns, left)
         if left is not None and left <= 0:
             return
-        for records in reader.read(file, info, options, self._slice_rows):
+        for records in ahead(reader.read(file, info, options, self._slice_rows)):
             self._block(file, records, seen)
 
     def _block(self, file: File, records: Records, seen: FileTally) -> None:
@@ -109,13 +110,15 @@ class LocalPass:
     def _keep(self, file: File, rows: pl.DataFrame, rejects: list[pl.DataFrame]) -> None:
         task = self._context.task
         keys = key_frame(rows, task.fields, self._columns - {ANSWER})
-        label = [pl.col("label")] if task.has_labels else []
+        label = [pl.col("label").cast(pl.Enum(list(self._context.labels)))] if task.has_labels else []
         extra = rows.select(
             pl.lit(file.split).cast(pl.Enum(list(SPLITS))).alias("split"),
             "order",
             *label,
-            *([hash_text(key_expr(answer_text(task.name))).alias(ANSWER)] if ANSWER in self._columns else []),
         )
+        if ANSWER in self._columns:
+            answers = rows.select(answer_text(task.name)).to_series()
+            extra = extra.with_columns(hash_series(key_series(answers)).alias(ANSWER))
         start = self.slices[-1].start + self.slices[-1].rows if self.slices else 0
         empty = from_reading([], file)
         self.slices.append(Slice(file, start, len(rows), pl.concat([empty, *rejects])))

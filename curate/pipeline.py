@@ -126,7 +126,7 @@ def open_recipe_source(recipe: Recipe, sources: list[str], work: Path) -> Source
     """The files of `--source` arguments, or of the recipe's built-in sample where there are none."""
     from curate.readers.dialogue import split_members
 
-    parts = [parse_source(text) for text in sources]
+    parts: list[tuple[str | None, Path]] = [parse_source(text) for text in sources]
     if not parts:
         sample = sample_path(recipe.name)
         if sample is None:

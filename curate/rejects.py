@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import IO
-
 from curate.lazy import pl
+from curate.run import Output
 from curate.types import File, ReadReject
 
 _MISSING = "null"
@@ -76,7 +75,7 @@ def resolve_kept(rejects: pl.DataFrame) -> pl.DataFrame:
     return ends.select("rid", kept=pl.when(pl.col("end").is_null()).then(None).otherwise(pl.col("kept")))
 
 
-def write_rejects(frame: pl.DataFrame, prefixes: dict[int, str], stream: IO[bytes]) -> int:
+def write_rejects(frame: pl.DataFrame, prefixes: dict[int, str], stream: Output) -> int:
     """Write rows of rejects as JSON lines in the order of their rids; returns the bytes written."""
     if not len(frame):
         return 0

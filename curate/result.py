@@ -78,7 +78,7 @@ def finish(
     run.write_json("card.json", card)
     run.write_json("dataset_info.json", dataset_info(recipe.name, present, recipe.task == "dialogue"))
     run.write_text("README.md", draw_readme(card, _first_features(run, present), options["lang"]))
-    run.write_json("local.json", _local(source, manifest, options["started"]))
+    run.write_json("local.json", _local(recipe, manifest, options))
     notes = [f"left aside: {', '.join(source.ignored)}"] if source.ignored else []
     return RunResult(place, "written", fingerprint, manifest, notes)
 
@@ -186,15 +186,25 @@ def _first_features(run: RunFolder, present: list[str]) -> list[dict[str, Any]]:
     return []
 
 
-def _local(source: Source, manifest: dict[str, Any], started: float) -> dict[str, Any]:
-    """All that may differ from one run to the next: paths, time, memory."""
-    seconds = time.perf_counter() - started
+def _local(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """All that may differ from one run to the next: paths, time, memory. `explain` reads the sources again from it."""
+    seconds = time.perf_counter() - options["started"]
     rows = sum(counts["read"] for counts in manifest["splits"].values())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "command": sys.argv,
-        "sources": source.display,
+        "lang": options["lang"],
+        "recipe": str(recipe.path.resolve()),
+        "sources": [_absolute(text) for text in options["sources"]],
         "seconds": round(seconds, 3),
         "rows_per_second": round(rows / seconds) if seconds else 0,
         "peak_mb": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)),
     }
+
+
+def _absolute(source: str) -> str:
+    """A `--source` argument with an absolute path."""
+    from curate.pipeline import parse_source
+
+    split, path = parse_source(source)
+    return f"{split}={path.absolute()}" if split else str(path.absolute())

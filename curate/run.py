@@ -140,6 +140,15 @@ def read_manifest(run: Path) -> dict[str, Any]:
     return manifest
 
 
+def read_local(run: Path) -> dict[str, Any]:
+    """The local.json of a run: where its files were and how it was called; empty where it is gone."""
+    try:
+        local = json.loads((run / "local.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return local if isinstance(local, dict) else {}
+
+
 def check_place(place: Path, fingerprint: str, force: bool) -> dict[str, Any] | None:
     """The manifest of a finished run with this fingerprint, or None if the place is free to be written.
 

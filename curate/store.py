@@ -34,7 +34,7 @@ class Store:
         item = self._items[index]
         self._items[index] = pl.DataFrame()
         if isinstance(item, Path):
-            frame = pl.read_ipc(item, memory_map=False)
+            frame = pl.read_ipc(item.read_bytes())  # not the path: the file must not stay mapped
             item.unlink()
             return frame
         return item

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 #: The splits a run may have, from the least protected to the most.
-SPLITS = ("train", "validation", "test")
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
 #: A rid is `file number << RID_BITS | row in file`.
 RID_BITS = 40
 

@@ -6,15 +6,16 @@ import io
 import json
 from dataclasses import dataclass
 
+from curate.ahead import Behind
 from curate.card.measure import Measure
-from curate.formatting.render import render, samples
+from curate.formatting.lines import sample_lines
 from curate.formatting.templates import TemplateSet
 from curate.judge import State
 from curate.lazy import pl
 from curate.local import LocalPass, Slice, count_verdicts, soften
 from curate.recipe import Recipe
 from curate.rejects import from_verdicts, printed_id, write_rejects
-from curate.run import RunFolder
+from curate.run import Output, RunFolder
 from curate.steps import Context
 from curate.steps.segment import word_column
 from curate.tally import Tally, add
@@ -43,9 +44,13 @@ def write_slices(
     """Write every slice's samples and rejects, in the order of the splits and of the rows."""
     writer = _Writer(recipe, context, templates, local, state, tally, run)
     order = sorted(range(len(local.slices)), key=lambda i: (SPLITS.index(local.slices[i].file.split), i))
-    for index in order:
-        writer.slice(local.slices[index], local.store.take(index))
-    writer.finish()
+    try:
+        for index in order:
+            writer.slice(local.slices[index], local.store.take(index))
+        writer.finish()
+    except BaseException:
+        writer.abandon()
+        raise
     return writer.result
 
 
@@ -74,6 +79,7 @@ class _Writer:
         flags = [*local.flags, *state.flags]
         self._flags = _join_flags(pl.concat(flags)) if flags else None
         self._late: set[int] = set()
+        self._behind = Behind()
         counts = dict.fromkeys(SPLITS, 0)
         self.result = Written(dict(counts), dict(counts), dict(counts), Measure(context))
         run.output("rejected.jsonl")
@@ -99,8 +105,10 @@ class _Writer:
     def _samples(self, split: str, rows: pl.DataFrame) -> list[pl.DataFrame]:
         records = rows
         rows, rejects = self._trail(split, rows)
-        rendered = render(rows, self._templates, self._context, split != "train")
-        failed = rendered.filter(~pl.col("rendered")).select(
+        rows = self._with_flags(rows).with_columns(id=printed_id(pl.col("rid"), self._local.prefixes))
+        ids = self._local.has_source_ids
+        lines = sample_lines(rows, self._templates, self._context, split != "train", self._words, ids)
+        failed = lines.filter(~pl.col("rendered")).select(
             "rid",
             action=pl.lit("reject"),
             reason=pl.lit("template_error"),
@@ -109,21 +117,16 @@ class _Writer:
         )
         if len(failed):
             count_verdicts(self._tally, "format", split, failed)
-            rejects.append(self._gone(rendered, failed, "format", split))
-            rendered = rendered.filter(pl.col("rendered"))
-        if not len(rendered):
+            rejects.append(self._gone(rows, failed, "format", split))
+            lines = lines.filter(pl.col("rendered"))
+            rows = rows.join(failed, on="rid", how="anti", maintain_order="left")
+        if not len(lines):
             return rejects
-        self.result.measure.records(split, records.join(rendered, on="rid", how="semi", maintain_order="left"))
-        rendered = self._with_flags(rendered).with_columns(id=printed_id(pl.col("rid"), self._local.prefixes))
-        lines = samples(rendered, self._context, self._words, self._local.has_source_ids)
+        self.result.measure.records(split, records.join(rows, on="rid", how="semi", maintain_order="left"))
         self.result.measure.rendered(lines)
-        buffer = io.BytesIO()
-        lines.write_ndjson(buffer)
-        output = self._run.output(f"{split}.jsonl")
-        output.write(buffer.getbuffer())
-        output.rows += len(lines)
+        self._behind.call(_write_lines, lines, self._run.output(f"{split}.jsonl"))
         self.result.written[split] += len(lines)
-        self.result.flagged[split] += int((rendered["flags"] != "").sum())
+        self.result.flagged[split] += int((rows["flags"] != "").sum())
         return rejects
 
     def _trail(self, split: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
@@ -176,11 +179,25 @@ class _Writer:
 
     def finish(self) -> None:
         """Rows rejected in this pass may be what earlier rejects point at: nothing survives of those groups."""
+        self._behind.done()
         if not self._late:
             return
         late = pl.DataFrame({"rid": pl.Series(sorted(self._late), dtype=pl.UInt64)})
         ids = set(late.select(printed_id(pl.col("rid"), self._local.prefixes)).to_series().to_list())
         unlink_kept(self._run, ids)
+
+
+    def abandon(self) -> None:
+        """After an error: let the writing thread end before the folder is removed."""
+        self._behind.abandon()
+
+
+def _write_lines(lines: pl.DataFrame, output: Output) -> None:
+    buffer = io.BytesIO()
+    # A line holds no line end and no bare quote that CSV would have to mind: it is written as it is.
+    lines.select("line").write_csv(buffer, include_header=False, quote_style="never", line_terminator="\n")
+    output.write(buffer.getbuffer())
+    output.rows += len(lines)
 
 
 def _join_flags(flags: pl.DataFrame) -> pl.DataFrame:

@@ -6,8 +6,9 @@ mistakes. ARCHITECTURE, "The run folder", is the text behind it.
 What it takes the contract to mean where the text leaves room:
 
 - `manifest.outputs` lists at least every split file and rejected.jsonl; a split has a file just if rows were written.
-- `steps` holds one entry a step and split, in the order of the steps. `reasons` counts rejects and flags alike; only
-  the rejects lower `out`. The last `out` of a split is `written`; `split` alone may change a count without a reject.
+- `steps` holds the entries of each split in the order in which the steps ran (a step that ran twice has two). `reasons`
+  counts rejects, `flags` flags, `moved` the rows that `split` brought (or took, negative): in − reasons + moved = out.
+  The last `out` of a split is `written`. A flagged row that a later step rejects, or that is moved, takes its flag along.
 - A `kept_id`, followed through rejected.jsonl, must end at a *written* row; only the reject's own null means "none".
 """
 
@@ -31,9 +32,10 @@ META_LATER = {
     "words": (),
 }
 MANIFEST = (
-    "recipe", "seed", "fingerprint", "versions", "task", "metrics", "labels", "templates", "tune",
+    "recipe", "seed", "limit", "fingerprint", "versions", "task", "metrics", "labels", "templates", "tune",
     "sources", "ignored_files", "splits", "steps", "outputs",
 )  # fmt: skip
+STEP = ("step", "split", "in", "out", "reasons", "flags", "notes", "changes")
 REJECT = ("id", "split", "step", "reason", "kept_id", "score", "fields")
 ID = re.compile(r"[^/\s]+/(?:train|validation|test)(?:/.+)?/(\d{9,})(?:[#~]\d+)*")
 FLAGS = re.compile(r"(\w+:\w+(,\w+:\w+)*)?")
@@ -309,66 +311,76 @@ def _check_funnel(rows: dict[str, list[Row]], rejected: list[Row], manifest: Row
 def _check_steps(rows: dict[str, list[Row]], rejected: list[Row], manifest: Row) -> list[str]:
     found = []
     for entry in manifest["steps"]:
-        if list(entry) != ["step", "split", "in", "out", "reasons"] or entry["split"] not in manifest["splits"]:
-            found.append(
-                f"manifest.steps: {entry}: the keys must be step, split, in, out, reasons, the split a known one"
-            )
-            return found
+        if [key for key in entry if key != "moved"] != list(STEP) or entry["split"] not in manifest["splits"]:
+            return [f"manifest.steps: {entry}: the keys must be {', '.join(STEP)}, the split a known one"]
     for split, counts in manifest["splits"].items():
         steps = [entry for entry in manifest["steps"] if entry["split"] == split]
         lost: dict[tuple[str, str], int] = {}
         for row in rejected:
             if row["split"] == split:
                 lost[row["step"], row["reason"]] = lost.get((row["step"], row["reason"]), 0) + 1
-        found += _check_flow(split, counts, steps, lost)
-        found += _check_reasons(split, steps, lost, rows[split])
+        found += _check_flow(split, counts, steps)
+        found += _check_reasons(split, steps, lost)
+        found += _check_flags(split, steps, rows[split])
     return found
 
 
-def _check_flow(split: str, counts: Row, steps: list[Row], lost: dict[tuple[str, str], int]) -> list[str]:
-    """Each `in` is the `out` before it, the ends are read and written, only rejects (or `split`) change the number."""
+def _check_flow(split: str, counts: Row, steps: list[Row]) -> list[str]:
+    """Each `in` is the `out` before it, the ends are read and written, only rejects and moves change the number."""
     found = []
-    unread = sum(count for (step, _), count in lost.items() if step == "read")
-    # Reading is either the first entry or left out of the list.
-    now = counts["read"] - (0 if steps and steps[0]["step"] == "read" else unread)
+    now = counts["read"]
     for entry in steps:
         if entry["in"] != now:
             found.append(f"manifest.steps: {split}: {entry['step']} takes in {entry['in']}, {now} were there")
         now = entry["out"]
+        gone, moved = sum(entry["reasons"].values()), entry.get("moved", 0)
+        if entry["in"] - gone + moved != now:
+            found.append(f"manifest.steps: {split}: {entry['step']}: {entry['in']} − {gone} + {moved} is not {now}")
+        if moved and entry["step"] != "split":
+            found.append(f"manifest.steps: {split}: {entry['step']} moves rows")
     if now != counts["written"]:
         found.append(f"manifest.steps: {split}: the last step leaves {now}, written are {counts['written']}")
-    for step in dict.fromkeys(entry["step"] for entry in steps):
-        fall = sum(entry["in"] - entry["out"] for entry in steps if entry["step"] == step)
-        gone = sum(count for (name, _), count in lost.items() if name == step)
-        moved = counts["derived"] if step == "split" else 0
-        if fall != gone - moved:
-            found.append(f"manifest.steps: {split}: {step}: out is in minus {fall}, rejected were {gone}")
+    if (moved := sum(entry.get("moved", 0) for entry in steps)) != counts["derived"]:
+        found.append(f"manifest.steps: {split}: {moved} rows were moved, derived are {counts['derived']}")
     return found
 
 
-def _check_reasons(split: str, steps: list[Row], lost: dict[tuple[str, str], int], rows: list[Row]) -> list[str]:
-    """`reasons` counts a step's rejects and flags. A flagged row may be rejected later: by so much it may say more."""
+def _check_reasons(split: str, steps: list[Row], lost: dict[tuple[str, str], int]) -> list[str]:
+    """`reasons` counts exactly the rows of rejected.jsonl."""
+    found = []
+    said: dict[tuple[str, str], int] = {}
+    for entry in steps:
+        for reason, count in entry["reasons"].items():
+            said[entry["step"], reason] = said.get((entry["step"], reason), 0) + count
+    for key in dict.fromkeys([*said, *lost]):
+        step, reason = key
+        if key not in said:
+            found.append(f"manifest.steps: {split}: {step}: {reason} is not among its reasons")
+        elif said[key] != lost.get(key, 0):
+            gone = f"{lost.get(key, 0)} rejected"
+            found.append(f"manifest.steps: {split}: {step}: {reason} is {said[key]}, the files have {gone}")
+    return found
+
+
+def _check_flags(split: str, steps: list[Row], rows: list[Row]) -> list[str]:
+    """`flags` counts the flags on the written rows, and those that later rejects and moves took along."""
     found = []
     flagged: dict[tuple[str, str], int] = {}
     for row in rows:
         for flag in filter(None, row["meta"]["flags"].split(",")):
             step, _, reason = flag.partition(":")
             flagged[step, reason] = flagged.get((step, reason), 0) + 1
-    said: dict[tuple[str, str], int] = {}
-    for entry in steps:
-        for reason, count in entry["reasons"].items():
-            said[entry["step"], reason] = said.get((entry["step"], reason), 0) + count
-    order = [entry["step"] for entry in steps]
-    for key in dict.fromkeys([*said, *lost, *flagged]):
-        step, reason = key
-        if step == "read" and step not in order:
-            continue
-        if step not in order or key not in said:
-            found.append(f"manifest.steps: {split}: {step}: {reason} is not among its reasons")
-            continue
-        rest = said[key] - lost.get(key, 0) - flagged.get(key, 0)
-        after = order[order.index(step) + 1 :]
-        if not 0 <= rest <= (sum(n for (name, _), n in lost.items() if name in after) if split != "train" else 0):
-            there = f"{lost.get(key, 0)} rejected, {flagged.get(key, 0)} flagged"
-            found.append(f"manifest.steps: {split}: {step}: {reason} is {said[key]}, the files have {there}")
+    for number, entry in enumerate(steps):
+        later = steps[number:]
+        away = sum(sum(e["reasons"].values()) + max(0, -e.get("moved", 0)) for e in later)
+        brought = sum(max(0, e.get("moved", 0)) for e in later)
+        for reason, count in entry["flags"].items():
+            there = flagged.pop((entry["step"], reason), 0)
+            if not there - brought <= count <= there + away:
+                said = f"{entry['step']}: {reason} flags {count}"
+                found.append(f"manifest.steps: {split}: {said}, the files have {there} flagged")
+    for (step, reason), count in flagged.items():
+        # A row that `split` brought here was flagged in the split it came from.
+        if count > sum(max(0, e.get("moved", 0)) for e in steps):
+            found.append(f"manifest.steps: {split}: {step}: {reason} is not among its flags, {count} rows carry it")
     return found

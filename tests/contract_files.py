@@ -55,7 +55,8 @@ def read_lines(path: Path, found: list[str]) -> list[Row]:
     if data and not data.endswith(b"\n"):
         found.append(f"{path.name}: the last line has no line end")
     rows: list[Row] = []
-    for number, line in enumerate(data.split(b"\n")[:-1] if data.endswith(b"\n") else data.split(b"\n"), 1):
+    parts = data.split(b"\n")
+    for number, line in enumerate(parts if parts[-1] else parts[:-1], 1):
         try:
             row = _parse(line.decode("utf-8"))
         except ValueError as error:

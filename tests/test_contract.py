@@ -79,8 +79,12 @@ def unlabelled(rows: Rows) -> None:
     rows[0]["meta"].update(label="", labelled=False)
 
 
+def step_entry(entries: Rows, step: str, split: str = "train") -> dict[str, Any]:
+    return next(entry for entry in entries if entry["step"] == step and entry["split"] == split)
+
+
 def step_count(entries: Rows, step: str, key: str, value: Any) -> None:
-    next(entry for entry in entries if entry["step"] == step and entry["split"] == "train")[key] = value
+    step_entry(entries, step)[key] = value
 
 
 def manifest(change: Callable[[Any], Any]) -> Callable[[Path], None]:
@@ -160,6 +164,36 @@ BREAKAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
         "pair",
         manifest(lambda m: step_count(m["steps"], "label_conflict", "reasons", {"different_labels": 1})),
         "different_labels is 1, the files have 2 rejected",
+    ),
+    "step counts a flag as a reject": (
+        "mrc",
+        manifest(lambda m: step_entry(m["steps"], "locate_answer", "test").update(flags={}, reasons={"not_in_context": 1})),
+        "locate_answer: 4 − 1 + 0 is not 4",
+    ),
+    "step forgets its flags": (
+        "mrc",
+        manifest(lambda m: step_entry(m["steps"], "locate_answer", "test").update(flags={})),
+        "not_in_context is not among its flags, 1 rows carry it",
+    ),
+    "step flags too many": (
+        "mrc",
+        manifest(lambda m: step_entry(m["steps"], "locate_answer", "test").update(flags={"not_in_context": 2})),
+        "not_in_context flags 2, the files have 1 flagged",
+    ),
+    "step moves rows": (
+        "mrc",
+        manifest(lambda m: step_entry(m["steps"], "leak_check", "train").update(moved=1)),
+        "leak_check moves rows",
+    ),
+    "moved is not derived": (
+        "mrc",
+        manifest(lambda m: step_entry(m["steps"], "leak_check", "train").update(moved=1)),
+        "1 rows were moved, derived are 0",
+    ),
+    "step without flags": (
+        "mrc",
+        manifest(lambda m: step_entry(m["steps"], "leak_check", "train").pop("flags")),
+        "the keys must be step, split, in, out",
     ),
     "reason unknown": ("pair", rejected(lambda r: r[1].update(reason="why")), "label_conflict: why is not among"),
     "id twice": ("pair", train(lambda r: r[1]["meta"].update(id=r[0]["meta"]["id"])), "stands in train.jsonl:1 too"),

@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
 from curate.lazy import pl
 from curate.steps import Context
-from curate.steps.exact_dedup import Options as DedupOptions
-from curate.steps.exact_dedup import judge as dedup
 from curate.text.keys import group_hash, key_column
 from curate.types import SPLITS
 
@@ -44,10 +43,12 @@ def leak_matrix(keys: pl.DataFrame, fields: tuple[str, ...], context: Context) -
         for other in SPLITS:
             if other == split or not len(by_split[other]):
                 continue
-            shared = rows.join(by_split[other], on="group", how="semi")
+            # The big side is looked through once with the small side's keys in hand.
+            common = by_split[other].join(rows.select("group"), on="group", how="semi")
+            shared = rows.join(common.select("group"), on="group", how="semi")
             cell: dict[str, Any] = {"rows": len(shared), "of": len(rows), "share": share(len(shared), len(rows))}
             if task.has_labels:
-                cell["other_label"] = _other_label(shared, by_split[other])
+                cell["other_label"] = _other_label(shared, common)
             if task.name == "pair":
                 cell |= _sentences(rows, by_split[other])
             if task.name == "mrc":
@@ -64,16 +65,16 @@ def _other_label(rows: pl.DataFrame, other: pl.DataFrame) -> int:
 
 
 def _sentences(rows: pl.DataFrame, other: pl.DataFrame) -> dict[str, int]:
-    def both(frame: pl.DataFrame) -> pl.DataFrame:
-        return pl.concat([frame.select(key="a|key"), frame.select(key="b|key")]).unique()
-
-    here = both(rows)
-    return {"sentences": len(here.join(both(other), on="key", how="semi")), "sentences_of": len(here)}
+    here = pl.concat([rows.select(key="a|key"), rows.select(key="b|key")]).unique()
+    found = [other.select(key=column).join(here, on="key", how="semi") for column in ("a|key", "b|key")]
+    return {"sentences": pl.concat(found).n_unique(), "sentences_of": len(here)}
 
 
-def duplicate_table(keys: pl.DataFrame, options: DedupOptions, context: Context) -> dict[str, dict[str, Any]]:
-    """Per split: rows that repeat an earlier one by the recipe's rule, by the way they do."""
-    said = dedup(keys, options, context).join(keys.select("rid", "split"), on="rid")
+def duplicate_table(keys: pl.DataFrame, said: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Per split: rows that repeat an earlier one by the recipe's rule, by the way they do.
+
+    `said` are exact_dedup's verdicts with their splits, rejects and flags alike; `keys` the rows it judged.
+    """
     table = {}
     for split, n in sorted(keys["split"].value_counts().iter_rows()):
         reasons = dict(said.filter(pl.col("split") == split)["reason"].value_counts().iter_rows())
@@ -125,15 +126,15 @@ class Measure:
             counted = rows["label"].fill_null("").value_counts()
             self._labels.setdefault(split, Counter()).update(dict(counted.iter_rows()))
 
-    def rendered(self, samples: pl.DataFrame) -> None:
+    def rendered(self, lines: pl.DataFrame) -> None:
         """Samples as they are written; the first of each template is kept as its example."""
-        names = samples["meta"].struct.field("template")
-        self.templates.update(dict(names.value_counts().iter_rows()))
-        for name in sorted(set(self.templates) - set(self.template_examples)):
-            where = (names == name).arg_max()
-            if where is not None and names[where] == name:
-                row = samples.row(where, named=True)
-                self.template_examples[name] = {k: v for k, v in row.items() if k != "meta"} | {"id": row["meta"]["id"]}
+        firsts = lines.group_by("template").agg(pl.len().alias("n"), pl.col("line").first())
+        for name, n, line in firsts.iter_rows():
+            self.templates[name] += n
+            if name not in self.template_examples:
+                sample = json.loads(line)
+                meta = sample.pop("meta")
+                self.template_examples[name] = {**sample, "id": meta["id"]}
 
     def words(self, words: pl.DataFrame, counts: dict[str, int]) -> None:
         self._words.append(words)

@@ -52,13 +52,16 @@ class Template:
 
         return meta.find_undeclared_variables(_environment().parse(text))
 
+    def pieces(self, part: str) -> list[tuple[str, bool]]:
+        """The part cut into (text, True) and (variable's name, False); only for a plain part."""
+        cut = _PLACEHOLDER.split(getattr(self, part))  # text, name, text, name, …
+        return [(piece, i % 2 == 0) for i, piece in enumerate(cut) if piece]
+
     def expression(self, part: str) -> pl.Expr | None:
         """The part as a polars expression over the variables' columns; None if it needs jinja2."""
-        text = getattr(self, part)
-        if not is_plain(text):
+        if not is_plain(getattr(self, part)):
             return None
-        pieces = _PLACEHOLDER.split(text)  # text, name, text, name, …
-        exprs = [pl.col(piece) if i % 2 else pl.lit(piece) for i, piece in enumerate(pieces) if piece]
+        exprs = [pl.lit(piece) if fixed else pl.col(piece) for piece, fixed in self.pieces(part)]
         return pl.concat_str(exprs) if exprs else pl.lit("")
 
     @cached_property

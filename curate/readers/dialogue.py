@@ -35,9 +35,10 @@ def fits(head: str) -> bool:
         return True
     keys = "|".join(TURN_KEYS)
     if start.startswith(("{", "[")) and re.match(r'\[?\s*\{\s*("|\}|$)', start):
-        # An object with a turn key anywhere near, or a list of lists under its first key.
+        # An object with a turn key anywhere near, or lists of lists under some key.
         turns = re.search(rf'"({keys})"\s*:\s*\[', start)
-        return bool(turns or re.match(r'\{\s*"[^"]*"\s*:\s*\[\s*(\[|\])', start))
+        lists = re.search(r'"\s*:\s*\[\s*\[', start) or re.match(r'\{\s*"[^"]*"\s*:\s*\[\s*\]', start)
+        return bool(turns or lists)
     lines = [line for line in start.split("\n")[:50] if line.strip()]
     return bool(lines) and not start.startswith(("<doc", "<?xml")) and 2 * sum("\t" in x for x in lines) >= len(lines)
 

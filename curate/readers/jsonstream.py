@@ -60,8 +60,10 @@ class JsonStream:
                 self.fail(error.msg, error.pos)
             except (RecursionError, ValueError) as error:
                 self.fail(f"{type(error).__name__}: {error}")
-            if end == len(self._buffer) and self._buffer[end - 1] not in '"]}' and self._refill():
-                continue  # a number at the block's end may go on
+            # A number near the block's end may go on: `1` of `1.5`, or of `1e-5` cut before the 5.
+            near = end >= len(self._buffer) - 3
+            if near and self._buffer[end - 1] not in '"]}' and self._refill():
+                continue
             self._at = end
             return value
 
@@ -124,6 +126,8 @@ class JsonStream:
                 break
             parts.append(block)
             got += len(block)
+        if not got:
+            return False  # the buffer stays as it is: an error's position counts in it
         self._line, self._column = self._position(self._at)
         self._buffer, self._at = "".join(parts), 0
-        return got > 0
+        return True

@@ -4,7 +4,7 @@ A **local** step is right on any slice of the rows:
     `run(rows, options, context) -> Outcome`
 A **judgement** looks at small keys of all rows at once:
     `columns(options, task) -> set[str]` names the key columns it needs (see `curate.text.keys`), and
-    `judge(keys, options, context) -> verdicts` gets `rid`, `split`, `label`, `order` and those columns.
+    `judge(keys, options, context) -> verdicts` gets `rid`, `split`, `label` (both Enum), `order` and those columns.
 A step never removes a row itself: it says what it thinks of one in a verdict, and the pipeline acts on it.
 """
 

@@ -10,7 +10,7 @@ from curate.lazy import pl
 from curate.steps import Context, verdicts
 from curate.tasks import Task
 from curate.text.hashing import combine
-from curate.text.keys import group_hash, key_column
+from curate.text.keys import group_hash, key_column, within_split
 
 
 class Options(BaseModel):
@@ -34,17 +34,18 @@ def judge(keys: pl.DataFrame, options: Options, context: Context) -> pl.DataFram
     fields = tuple(options.key or context.task.key)
     symmetric = context.task.symmetric and len(fields) == 2
     texts = [pl.col(key_column(field, "text")) for field in fields]
-    group = group_hash(fields, options.by, symmetric)
-    grouped = keys.select("rid", "split", group=group)
-    repeated = (
-        grouped.group_by("split", "group")
-        .agg(pl.len().alias("n"), pl.col("rid").min().alias("kept"))
-        .filter(pl.col("n") > 1)
-        .drop("n")
+    keyed = keys.select("rid", group=within_split(group_hash(fields, options.by, symmetric)))
+    repeated = keyed.filter(pl.col("group").is_duplicated())
+    members = (
+        repeated.with_columns(kept=pl.col("rid").min().over("group"))
+        .join(keys, on="rid")
+        .select(
+            "rid",
+            "kept",
+            text=combine(*texts),
+            swapped=combine(*(reversed(texts) if symmetric else texts)),
+        )
     )
-    members = keys.select(
-        "rid", "split", group=group, text=combine(*texts), swapped=combine(*(reversed(texts) if symmetric else texts))
-    ).join(repeated, on=["split", "group"])
     survivors = members.filter(pl.col("rid") == pl.col("kept")).select("kept", kept_text="text")
     others = members.filter(pl.col("rid") != pl.col("kept")).join(survivors, on="kept")
     reason = (

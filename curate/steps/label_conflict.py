@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from curate.lazy import pl
 from curate.steps import Context, verdicts
 from curate.tasks import Task
-from curate.text.keys import group_hash, key_column
+from curate.text.keys import group_hash, key_column, within_split
 
 
 class Options(BaseModel):
@@ -26,11 +26,12 @@ def columns(options: Options, task: Task) -> set[str]:
 def judge(keys: pl.DataFrame, options: Options, context: Context) -> pl.DataFrame:
     """Reject every row of a group that carries more than one label within a split: none of them can be trusted."""
     fields = tuple(options.key or context.task.key)
-    keyed = keys.select("rid", "split", "label", group=group_hash(fields, options.by, context.task.symmetric))
+    group = within_split(group_hash(fields, options.by, context.task.symmetric))
+    keyed = keys.select("rid", group=group, label=pl.col("label").to_physical())
     mixed = (
-        keyed.filter(pl.col("label").is_not_null())
-        .group_by("split", "group")
+        keyed.drop_nulls("label")
+        .group_by("group")
         .agg(pl.col("label").min().alias("least"), pl.col("label").max().alias("most"))
         .filter(pl.col("least") != pl.col("most"))
     )
-    return verdicts(keyed.join(mixed, on=["split", "group"], how="semi"), reason="conflicting_labels")
+    return verdicts(keyed.join(mixed, on="group", how="semi"), reason="conflicting_labels")

@@ -23,10 +23,10 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
     none, some = [], []
     columns = (rows[name].to_list() for name in ("rid", "context", "answers", "answer_starts"))
     for rid, text, answers, given in zip(*columns, strict=True):
-        given = list(given or [])
-        found = [locate(text or "", a, s) for a, s in zip(answers, given + [-1] * (len(answers) - len(given)), strict=False)]
+        told_starts = [*(given or []), *[-1] * len(answers)][: len(answers)]
+        found = [locate(text or "", answer, told) for answer, told in zip(answers, told_starts, strict=True)]
         starts.append(found)
-        for start, told in zip(found, given + [-1] * len(found), strict=False):
+        for start, told in zip(found, told_starts, strict=True):
             counts[_kind(start, told)] += 1
         missing = sum(start < 0 for start in found)
         if missing:

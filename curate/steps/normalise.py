@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import BaseModel, ConfigDict
 
 from curate.lazy import pl
 from curate.steps import Context, Outcome
+from curate.text.distinct import put
 from curate.text.width import normalise_series
 
 
@@ -29,10 +32,13 @@ def normalise_field(column: pl.Series, counts: dict[str, int]) -> pl.Series:
     return map_texts(column, lambda texts: normalise_series(texts, counts))
 
 
-def map_texts(column: pl.Series, change) -> pl.Series:  # type: ignore[no-untyped-def]
-    """`change(Series) -> Series` applied to a string column, or to the strings inside a column of lists."""
+def map_texts(column: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """`change(Series) -> Series` applied to a string column, or to the strings of a column of lists; never to nulls."""
     if column.dtype == pl.String:
-        return change(column).alias(column.name)
+        where = column.is_not_null().arg_true()
+        if len(where) == len(column):
+            return change(column).alias(column.name)
+        return put(column, where, change(column.gather(where))).alias(column.name)
     flat = pl.DataFrame({"row": pl.int_range(len(column), eager=True), "text": column}).explode("text")
     present = flat.filter(pl.col("text").is_not_null())
     changed = present.with_columns(change(present["text"]).alias("text"))

@@ -49,13 +49,20 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
     for field in options.fields or context.task.text:
         words = map_texts(rows[field], lambda texts: pl.Series(pool.join(texts.to_list()), dtype=pl.String))
         is_list = words.dtype == pl.List
-        columns.append(words if options.as_ == "text" else words.list.join("\n").alias(word_column(field)) if is_list
-                       else words.alias(word_column(field)))
         flat = words.explode() if is_list else words
-        all_words.append(flat.alias("word").str.split(" "))
+        all_words.append(flat.alias("word"))
         counts["texts"] += len(flat)
-    tokens = pl.concat([column.explode() for column in all_words]).drop_nulls()
-    tokens = tokens.filter(tokens != "")
-    counts["words"] = len(tokens)
-    tally = tokens.value_counts(name="count").with_columns(pl.col("count").cast(pl.Int64))
+        if options.as_ == "text":
+            columns.append(words)
+        else:
+            columns.append((words.list.join("\n") if is_list else words).alias(word_column(field)))
+    tally = count_words(pl.concat(all_words))
+    counts["words"] = int(tally["count"].sum())
     return Outcome(rows if options.as_ == "stats" else rows.with_columns(columns), counts=counts, words=tally)
+
+
+def count_words(texts: pl.Series) -> pl.DataFrame:
+    """How often each word (`word`, `count`) stands in texts of words joined by spaces; each text is split once."""
+    repeated = texts.drop_nulls().value_counts(name="count")
+    words = repeated.select(pl.col("word").str.split(" "), pl.col("count").cast(pl.Int64)).explode("word")
+    return words.filter(pl.col("word") != "").group_by("word").agg(pl.col("count").sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from curate.lazy import pl
 from curate.steps import Context, Outcome
 from curate.steps.normalise import map_texts
+from curate.text.distinct import change_texts, put
 
 #: kind → (rule, pattern, replacement), applied in this order until nothing changes.
 RULES: dict[str, tuple[tuple[str, re.Pattern[str], str], ...]] = {
@@ -46,8 +48,8 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
         where = texts.str.contains(look).fill_null(False).arg_true()
         if not len(where):
             return texts
-        changed = [strip_text(text, rules, counts) for text in texts.gather(where).to_list()]
-        return texts.scatter(where, pl.Series(changed, dtype=pl.String))
+        changed = change_texts(texts.gather(where).to_list(), partial(strip_text, rules), counts)
+        return put(texts, where, pl.Series(changed, dtype=pl.String))
 
     fields = [name for name in ("title", *context.task.text, "answers") if name in context.task.fields]
     return Outcome(rows.with_columns(map_texts(rows[name], change) for name in fields), counts=counts)
@@ -60,7 +62,7 @@ _LOOK = {
 }
 
 
-def strip_text(text: str, rules: list[tuple[str, re.Pattern[str], str]], counts: dict[str, int]) -> str:
+def strip_text(rules: list[tuple[str, re.Pattern[str], str]], text: str, counts: dict[str, int]) -> str:
     """One text without markup. Repeated until nothing changes: `（（））` leaves nothing, and a second run too."""
     while True:
         before = text
@@ -68,5 +70,6 @@ def strip_text(text: str, rules: list[tuple[str, re.Pattern[str], str]], counts:
             text, n = pattern.subn(replacement, text)
             if n:
                 counts[name] = counts.get(name, 0) + n
+        text = text.strip()
         if text == before:
-            return text.strip()
+            return text

@@ -19,11 +19,12 @@ def _u64(value: int) -> pl.Expr:
     return pl.lit(value & _MASK, dtype=pl.UInt64)
 
 
-def hash_text(expr: pl.Expr) -> pl.Expr:
-    """xxh3-64 of a string column's UTF-8 bytes (null stays null)."""
+def hash_series(texts: pl.Series) -> pl.Series:
+    """xxh3-64 of each string's UTF-8 bytes (null stays null)."""
     import polars_hash  # noqa: F401  (registers the expression namespace `nchash`)
 
-    return expr.nchash.xxh3_64()  # type: ignore[attr-defined]
+    hashed = pl.col(texts.name).nchash.xxh3_64()  # type: ignore[attr-defined]
+    return texts.to_frame().select(hashed).to_series()
 
 
 def mix(expr: pl.Expr) -> pl.Expr:

@@ -8,50 +8,64 @@ A key is for comparing only; the stored text keeps its punctuation. Two rules, n
             (3.5, don't, a-b), a minus sign before a digit, and `% # & *` after an ASCII letter or digit (50%, C#).
             A text of punctuation only keeps itself, so no key is empty unless the text is.
 
-`compare_key` is the plain reference of one text; `key_expr` is the polars form that a run uses.
+`compare_key` is the plain reference of one text; `key_series` is the form that a run uses.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
 from curate.lazy import pl
-from curate.text.hashing import combine, hash_text
+from curate.text.distinct import map_distinct, put
+from curate.text.hashing import combine, hash_series, mix
 
 #: Stands between the utterances of a dialogue: a private-use character, which no rule drops.
 TURN = "\uf8ff"
 
 _DROPPED = r"[\s\p{Cc}\p{Cf}\x{fe00}-\x{fe0f}]+"
+#: Only texts with one of these can differ from their `by: text` key: the other characters are NFKC already.
+_UNFOLDED = r"[^\x{4e00}-\x{9fff}\x21-\x7e。、《》“”‘’]"
+#: Only texts with one of these can differ from their `by: key` key.
+_UNKEYED = r"[^\x{4e00}-\x{9fff}a-z0-9]"
 #: Only these texts need the token-wise rule: everywhere else all punctuation goes.
 _CAREFUL = r"[a-z0-9]\p{P}|-[0-9]"
 _KEPT = r"(?:-[0-9][a-z0-9]*|[a-z0-9]+)(?:\p{P}+[a-z0-9]+)*[%#&*]*|[^\p{P}a-z0-9]+"
 
 
-def text_expr(expr: pl.Expr) -> pl.Expr:
-    """The `by: text` key of a string column."""
-    return expr.str.normalize("NFKC").str.replace_all(r"\s+", "")
+def text_series(texts: pl.Series) -> pl.Series:
+    """The `by: text` keys of a string column."""
+    return _where(texts, _UNFOLDED, lambda found: found.str.normalize("NFKC").str.replace_all(r"\s+", ""))
 
 
-def key_expr(expr: pl.Expr) -> pl.Expr:
-    """The `by: key` key of a string column (33M characters a second on one core)."""
+def key_series(texts: pl.Series) -> pl.Series:
+    """The `by: key` keys of a string column."""
+    return _key_of_text(text_series(texts))
+
+
+def _key_of_text(texts: pl.Series) -> pl.Series:
+    """The `by: key` keys, given the `by: text` keys: the one rule begins where the other ends."""
+    return _where(texts, _UNKEYED, _reduce)
+
+
+def _where(texts: pl.Series, pattern: str, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """`change` applied to the texts in which the pattern is found; the others, most of them, stay as they are."""
+    where = texts.str.contains(pattern).fill_null(False).arg_true()
+    return put(texts, where, map_distinct(texts.gather(where), change)) if len(where) else texts
+
+
+def _reduce(texts: pl.Series) -> pl.Series:
     folded = (
-        expr.str.normalize("NFKC")
-        .str.to_lowercase()
+        texts.str.to_lowercase()
         .str.replace_all("ß", "ss", literal=True)
         .str.replace_all("ς", "σ", literal=True)
         .str.replace_all(_DROPPED, "")
     )
-    return folded.map_batches(_drop_punctuation, return_dtype=pl.String)
-
-
-def _drop_punctuation(folded: pl.Series) -> pl.Series:
-    careful = folded.str.contains(_CAREFUL).fill_null(False)
     key = folded.str.replace_all(r"\p{P}+", "")
-    if careful.any():
-        where = careful.arg_true()
-        tokens = folded.gather(where).str.extract_all(_KEPT).list.join("")
-        key = key.scatter(where, tokens)
-    empty = (key == "").fill_null(False)
+    careful = folded.str.contains(_CAREFUL).arg_true()
+    if len(careful):
+        key = key.scatter(careful, folded.gather(careful).str.extract_all(_KEPT).list.join(""))
+    empty = key == ""
     return key.zip_with(~empty, folded) if empty.any() else key
 
 
@@ -60,7 +74,7 @@ def _is_dropped(char: str) -> bool:
 
 
 def compare_key(text: str) -> str:
-    """The `by: key` key of one text, written out character by character: the reference of `key_expr`."""
+    """The `by: key` key of one text, written out character by character: the reference of `key_series`."""
     folded = unicodedata.normalize("NFKC", text).lower().replace("ß", "ss").replace("ς", "σ")
     folded = "".join(char for char in folded if not _is_dropped(char))
 
@@ -89,12 +103,6 @@ def compare_key(text: str) -> str:
     return "".join(kept) or folded
 
 
-def comparison_expr(field: str, dtype: str, by: str) -> pl.Expr:
-    """The comparison text of a field (`dtype` as in `Task.fields`) by `text` or by `key`."""
-    column = pl.col(field).list.join(TURN) if dtype == "list[str]" else pl.col(field)
-    return key_expr(column) if by == "key" else text_expr(column)
-
-
 def key_column(field: str, by: str) -> str:
     """The name of the column that holds the hash of a field's comparison text."""
     return f"{field}|{by}"
@@ -102,11 +110,15 @@ def key_column(field: str, by: str) -> str:
 
 def key_frame(frame: pl.DataFrame, fields: dict[str, str], columns: set[str]) -> pl.DataFrame:
     """u64 hashes of the comparison texts that `columns` names (`field|by`), beside `rid`."""
-    exprs = []
-    for name in sorted(columns):
-        field, _, by = name.partition("|")
-        exprs.append(hash_text(comparison_expr(field, fields[field], by)).alias(name))
-    return frame.select("rid", *exprs)
+    hashes = [frame["rid"]]
+    for field in sorted({name.partition("|")[0] for name in columns}):
+        column = frame[field].list.join(TURN) if fields[field] == "list[str]" else frame[field]
+        texts = text_series(column)
+        if key_column(field, "text") in columns:
+            hashes.append(hash_series(texts).alias(key_column(field, "text")))
+        if key_column(field, "key") in columns:
+            hashes.append(hash_series(_key_of_text(texts)).alias(key_column(field, "key")))
+    return pl.DataFrame(hashes)
 
 
 def group_hash(fields: tuple[str, ...], by: str, symmetric: bool) -> pl.Expr:
@@ -115,3 +127,8 @@ def group_hash(fields: tuple[str, ...], by: str, symmetric: bool) -> pl.Expr:
     if symmetric and len(parts) == 2:
         return combine(pl.min_horizontal(parts), pl.max_horizontal(parts))
     return combine(*parts)
+
+
+def within_split(group: pl.Expr) -> pl.Expr:
+    """A group hash that tells the splits apart, so that grouping needs one u64 column and not two."""
+    return mix(group ^ (pl.col("split").to_physical().cast(pl.UInt64) + 1))

@@ -52,7 +52,7 @@ class Cutter:
 
     @lru_cache(maxsize=1)  # noqa: B019 (one cutter lives as long as the process)
     def _jieba(self) -> Any:
-        """jieba itself, loaded when first needed. Its shared cache file is never touched: ours is private, and gone."""
+        """jieba itself, loaded when first needed. Its shared cache file is never touched; ours is private, and gone."""
         import logging
 
         import jieba
@@ -60,7 +60,7 @@ class Cutter:
         jieba.setLogLevel(logging.CRITICAL)
         tokenizer = jieba.Tokenizer()
         with tempfile.TemporaryDirectory(prefix="jingtiao-") as private:
-            tokenizer.tmp_dir = private
+            tokenizer.tmp_dir = private  # pyright: ignore[reportAttributeAccessIssue]  (None by default)
             tokenizer.initialize()
         for word, frequency, tag in read_user_dict(self._user_dict):
             tokenizer.add_word(word, frequency, tag)
@@ -119,7 +119,14 @@ class CutterPool:
         self._children: list[subprocess.Popen[bytes]] = []
 
     def join(self, texts: list[str]) -> list[str]:
-        """`Cutter.join`, spread over the workers when there is enough to do."""
+        """`Cutter.join` of each distinct text, spread over the workers when there is enough to do."""
+        distinct = list(dict.fromkeys(texts))
+        if len(distinct) == len(texts):
+            return self._join(texts)
+        joined = dict(zip(distinct, self._join(distinct), strict=True))
+        return [joined[text] for text in texts]
+
+    def _join(self, texts: list[str]) -> list[str]:
         if self._workers < 2 or len(texts) < 4 * CHUNK:
             return self._here.join(texts)
         if not self._children:

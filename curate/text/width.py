@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 
 from curate.lazy import pl
+from curate.text.distinct import change_texts, put
 
 #: Full-width ASCII letters and digits → half width.
-_FULL_WIDTH = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
+_FULL_WIDTH = {ord(char): ord(char) - 0xFEE0 for char in "０１２３４５６７８９"}
+_FULL_WIDTH |= {code: code - 0xFEE0 for first in "Ａａ" for code in range(ord(first), ord(first) + 26)}
 
 _CONTROL = "\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f"
 _ZERO_WIDTH = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+_PICTURE = "\u2600-\u27bf\U0001f000-\U0001faff"
 
 #: (kind, what it finds) in the order they are applied; the kinds are the card's words.
 _PATTERNS = {
@@ -24,7 +27,7 @@ _PATTERNS = {
     "line_ends": re.compile("\r+\n|\r"),
     "control": re.compile(f"[{_CONTROL}]"),
     # A zero-width joiner between two emoji makes one picture of them: that one is kept.
-    "zero_width": re.compile(f"(?!(?<=[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2600-\u27bf\U0001f000-\U0001faff]))[{_ZERO_WIDTH}]"),
+    "zero_width": re.compile(f"(?!(?<=[{_PICTURE}\ufe0f])\u200d(?=[{_PICTURE}]))[{_ZERO_WIDTH}]"),
     "edge_space": re.compile(r"\A\s+|\s+\Z"),
 }
 KINDS = tuple(_PATTERNS)
@@ -56,5 +59,5 @@ def normalise_series(texts: pl.Series, counts: dict[str, int]) -> pl.Series:
     if not touched.any():
         return texts
     where = touched.arg_true()
-    changed = [normalise_text(text, counts) for text in texts.gather(where).to_list()]
-    return texts.scatter(where, pl.Series(changed, dtype=pl.String))
+    changed = change_texts(texts.gather(where).to_list(), normalise_text, counts)
+    return put(texts, where, pl.Series(changed, dtype=pl.String))

@@ -277,7 +277,7 @@ def test_other_verbs_pass_on_what_they_are_given(
     stub(
         monkeypatch, "curate.preview", preview=lambda recipe, sources, n, split: f"{recipe.name} {sources} {n} {split}"
     )
-    stub(monkeypatch, "curate.card", write_card=lambda run: None)
+    stub(monkeypatch, "curate.card", write_card=lambda run, lang: None)
     assert main(["explain", str(tmp_path / "r"), "x/train/0"]) == 0
     assert main(["preview", "lcqmc", "-n", "3", "--source", "p", "--split", "test"]) == 0
     assert main(["card", str(tmp_path)]) == 0

@@ -96,7 +96,7 @@ def test_any_order_of_columns(read_as, rows, order, header, quoted, extra):
 @pytest.mark.parametrize("limit", [None, 0, 1, 4, 5])
 @pytest.mark.parametrize("comma", [False, True])
 def test_block_size_changes_nothing(read_as, size, limit, comma):
-    text = "\n" + PAIR + "\n短\n" + "雨停了吗\t雪停了吗\t0\n问\t答\t7\n一\t二\t三\t1\n  \n" + PAIR
+    text = "\n" + PAIR + "\n短\n" + "雨停了吗\t雪停了吗\t0\n问\t答\t7\n一\t二\t三\t1\n  \n" + PAIR * 8
     text = text.replace("\t", ",") if comma else text
     whole = read_as("table", text, block_rows=1000)
     found = read_as("table", text, block_rows=size, limit=limit)

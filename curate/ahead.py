@@ -1,0 +1,73 @@
+"""Two small ways to let one core prepare what the other will need; neither changes an order."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_END = object()
+
+
+def ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
+    """The items, the next `depth` of them already being made in a thread. An error comes out where it belongs."""
+    waiting: queue.Queue[Any] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(item: Any) -> None:
+        while not stopped.is_set():
+            try:
+                return waiting.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put((item, None))
+                if stopped.is_set():
+                    return
+            put((_END, None))
+        except BaseException as error:  # handed over and raised by the consumer
+            put((_END, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+class Behind:
+    """Runs calls one after the other in a thread, at most `depth` of them waiting; `done` waits for all."""
+
+    def __init__(self, depth: int = 2) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._waiting: deque[Future[None]] = deque()
+        self._depth = depth
+
+    def call(self, function: Callable[..., None], *arguments: Any) -> None:
+        while len(self._waiting) >= self._depth:
+            self._waiting.popleft().result()
+        self._waiting.append(self._pool.submit(function, *arguments))
+
+    def done(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().result()
+        self._pool.shutdown()
+
+    def abandon(self) -> None:
+        """After an error: nothing more is started, and what runs is waited for."""
+        self._pool.shutdown(cancel_futures=True)

@@ -1,0 +1,253 @@
+"""The words of a card, in Chinese and in English. Every figure's name is here; both languages fill one template."""
+
+from __future__ import annotations
+
+LANGUAGES = ("zh", "en")
+
+_TEXTS: dict[str, tuple[str, str]] = {
+    # Headings and connecting text.
+    "intro": (
+        "由 jingtiao（精调）按配方 `{name}` {version} 从公开语料整理而成的中文指令数据。",
+        "Chinese instruction data, curated by jingtiao from a published corpus with the recipe `{name}` {version}.",
+    ),
+    "findings": ("要点", "In short"),
+    "about": ("来源与许可", "What this is"),
+    "task": ("任务", "Task"),
+    "license": ("许可", "Licence"),
+    "homepage": ("主页", "Homepage"),
+    "citation": ("引用", "Citation"),
+    "not_stated": ("未说明", "not stated"),
+    "funnel": ("每一步之后剩下多少行", "Where the rows went"),
+    "funnel_note": (
+        "每一列自上而下相加：读入的行减去各步剔除的行，就是写出的行。被剔除的行都在 rejected.jsonl 里。"
+        "验证集和测试集的行只标记，不剔除，除非无法成为样本。",
+        "Each column adds up: rows read, less what each step removed, are the rows written. Every row removed is in "
+        "rejected.jsonl. Rows of validation and test are flagged, never removed, unless they can't become a sample.",
+    ),
+    "leaks": ("划分之间的重叠", "Overlap between the splits"),
+    "leaks_note": (
+        "以 {key} 为准，忽略大小写、标点和空白。“之前”指去重和查漏之前，“之后”指写出的数据。",
+        "By {key}, case, punctuation and white space set aside. “Before” is before any row was removed for its "
+        "content, “after” is the data as written.",
+    ),
+    "overlap": ("重叠", "Overlap"),
+    "overlap_pair": ("{split} 的行也在 {other} 中", "rows of {split} that also stand in {other}"),
+    "before": ("之前", "Before"),
+    "after": ("之后", "After"),
+    "of": ("总行数", "Of"),
+    "other_label": ("标签不同（之前）", "Other label (before)"),
+    "sentences": ("句子重叠（之前）", "Sentences shared (before)"),
+    "sentences_after": ("句子重叠（之后）", "Sentences shared (after)"),
+    "contexts": ("篇章重叠（之前）", "Contexts shared (before)"),
+    "contexts_after": ("篇章重叠（之后）", "Contexts shared (after)"),
+    "no_leaks": ("只有一个划分，没有可以比较的。", "There is nothing to compare: the data has no evaluation split."),
+    "labels": ("标签", "Labels"),
+    "label": ("标签", "Label"),
+    "unlabelled": ("（无标签）", "(unlabelled)"),
+    "conflicts": (
+        "同一文本带有不同标签：训练集剔除 {rejected} 行，验证集和测试集标记 {flagged} 行。",
+        "One text with different labels: {rejected} training rows removed, {flagged} evaluation rows flagged.",
+    ),
+    "duplicates": ("重复", "Duplicates"),
+    "duplicates_note": (
+        "同一划分之内，重复了前面某一行的行（去重之前统计）。",
+        "Rows that repeat an earlier one of their own split (counted before any were removed).",
+    ),
+    "repeated": ("重复的行", "Repeated rows"),
+    "share": ("占比", "Share"),
+    "lengths": ("长度（字符）", "Lengths in characters"),
+    "lengths_note": (
+        "写出的行，规范化之后、套用模板之前。p50 为中位数。",
+        "Of the rows written, after normalising and before templates. p50 is the median.",
+    ),
+    "field": ("字段", "Field"),
+    "segmentation": ("分词", "Segmentation"),
+    "words_line": (
+        "{texts} 条文本共 {words} 个词，平均每条 {mean} 个；词表 {vocabulary} 个词，其中 {once} 个只出现一次。",
+        "{words} words in {texts} texts, {mean} a text; {vocabulary} distinct words, {once} of which occur once.",
+    ),
+    "top": ("最常见的词（两个字以上）：", "Commonest words of two characters or more: "),
+    "changes": ("对文本的改动", "Changes to the text"),
+    "change": ("改动", "Change"),
+    "no_changes": ("没有改动任何文本。", "No text was changed."),
+    "repairs": ("读取时的处理：", "While reading:"),
+    "templates": ("模板", "Templates"),
+    "template": ("模板", "Template"),
+    "samples": ("样本数", "Samples"),
+    "example": ("示例", "Example"),
+    "flags": ("标记", "Flags"),
+    "flags_note": (
+        "带标记的行仍在数据中（meta.flags），评测时可自行取舍。",
+        "Flagged rows are still in the data (meta.flags); an evaluation may leave them out.",
+    ),
+    "rejects": ("剔除的行", "Rejected rows"),
+    "no_rejects": ("没有剔除任何行。", "No row was rejected."),
+    "step": ("步骤", "Step"),
+    "reason": ("原因", "Reason"),
+    "meaning": ("含义", "Meaning"),
+    "id": ("编号", "Id"),
+    "text": ("内容", "Text"),
+    "examples_of": ("{step}: {reason} 的例子", "Examples of {step}: {reason}"),
+    "not_chosen": ("（未被选中，不保留内容）", "(not chosen; kept without its text)"),
+    "sources": ("数据文件", "Source files"),
+    "split": ("划分", "Split"),
+    "file": ("文件", "File"),
+    "rows": ("行数", "Rows"),
+    "reader": ("读取方式", "Reader"),
+    "encoding": ("编码", "Encoding"),
+    "bytes": ("字节", "Bytes"),
+    "ignored": ("未使用的文件：", "Files left aside: "),
+    "scoring": ("如何评分", "How it is scored"),
+    "reproduce": ("如何重现", "How to make it again"),
+    "reproduce_note": (
+        "文件名按上表；指纹 `{fingerprint}`，随机种子 {seed}，版本：{versions}。",
+        "File names as above; fingerprint `{fingerprint}`, seed {seed}, versions: {versions}.",
+    ),
+    "read": ("读入", "read"),
+    "moved": ("移入或移出", "moved"),
+    "written": ("写出", "written"),
+    "flagged": ("其中有标记", "of these flagged"),
+    "unreadable": ("无法读取", "unreadable"),
+    "unformattable": ("无法成为样本", "unformattable"),
+    # Findings.
+    "found_rows": (
+        "读入 {read} 行，写出 {written} 条样本，剔除 {rejected} 行，每一行的去向都有记录。",
+        "{read} rows read, {written} samples written, {rejected} rows rejected; every one is accounted for.",
+    ),
+    "found_leak": (
+        "{split} {of} 行中有 {rows} 行（{share}）的{what}在{other}中出现过",
+        "{rows} of the {of} rows of {split} ({share}) have a {what} that also stands in {other}",
+    ),
+    "found_sentences": (
+        "{split} {of} 个句子中有 {rows} 个（{share}）在{other}的某个句对中出现过；只有整个{what}相同的行才算重叠。",
+        "{rows} of the {of} sentences of {split} ({share}) stand in some pair of {other}; rows count as "
+        "overlap only where the whole {what} is the same.",
+    ),
+    "leak_removed": ("；这些训练行已移除。", "; those training rows were removed."),
+    "leak_kept": ("；写出的数据中仍有 {rows} 行。", "; {rows} are still there in the data as written."),
+    "found_no_leak": (
+        "没有发现训练集与评测集的重叠。",
+        "No overlap between training and evaluation rows was found.",
+    ),
+    "found_conflicts": (
+        "训练集中有 {rows} 行的文本带有互相矛盾的标签，已全部剔除。",
+        "{rows} training rows carried contradictory labels for one text; all were removed.",
+    ),
+    "found_duplicates": (
+        "训练集 {of} 行中有 {rows} 行（{share}）是重复的。",
+        "{rows} of the {of} training rows ({share}) repeat an earlier one.",
+    ),
+    "found_moved": (
+        "语料没有自带的{split}由本配方从训练集划出，共 {rows} 行；内容相同的行在同一划分。",
+        "The corpus has no {split} split; {rows} training rows were made one. Rows of the same key stay together.",
+    ),
+    "found_unlabelled": (
+        "{split}的 {rows} 行没有公开答案。",
+        "{rows} rows of {split} come without a published answer.",
+    ),
+    "train": ("训练集", "train"),
+    "validation": ("验证集", "validation"),
+    "test": ("测试集", "test"),
+    "what_pair": ("句对", "pair"),
+    "what_classification": ("文本", "text"),
+    "what_mrc": ("篇章", "context"),
+    "what_summarization": ("原文", "text"),
+    "what_dialogue": ("对话", "dialogue"),
+    "what_key": ("内容", "key"),
+    "task_pair": ("句对匹配", "sentence-pair matching"),
+    "task_classification": ("文本分类", "text classification"),
+    "task_mrc": ("机器阅读理解", "machine reading comprehension"),
+    "task_summarization": ("自动摘要", "summarization"),
+    "task_dialogue": ("对话", "dialogue"),
+}
+
+#: What reasons of rejects and flags, kinds of change and metrics mean.
+_MEANINGS: dict[str, tuple[str, str]] = {
+    # Reading.
+    "too_few_columns": ("列数不够", "fewer columns than the layout has"),
+    "too_many_columns": ("列数过多", "more columns than the layout has"),
+    "label_outside_list": ("标签不在配方的列表里", "a label that the recipe doesn't list"),
+    "unclosed_quote": ("引号没有结束", "a quote that never ends"),
+    "stray_carriage_return": ("字段里有孤立的回车符", "a carriage return inside a field"),
+    "bad_json": ("不是合法的 JSON", "not valid JSON"),
+    "empty_dialogue": ("对话为空", "a dialogue without turns"),
+    "not_a_dialogue": ("不是对话的列表", "not a list of utterances"),
+    "no_summary": ("缺少摘要", "no summary"),
+    # Steps.
+    "not_in_split": ("语料自己的定义不把它算进这个划分", "the corpus's own definition leaves it out of this split"),
+    "empty_field": ("必需的字段为空", "a field the task needs is empty"),
+    "answer_not_in_context": ("答案不在篇章中", "no answer stands in the context"),
+    "some_answers_not_in_context": ("部分答案不在篇章中", "some of the answers don't stand in the context"),
+    "too_short": ("文本太短", "a text is too short"),
+    "too_long": ("文本太长", "a text is too long"),
+    "unlabelled": ("没有答案", "no answer to learn from"),
+    "too_few_turns": ("少于两轮", "fewer than two turns"),
+    "empty_turn": ("有空的一轮", "an utterance is blank"),
+    "template_error": ("模板无法套用", "the template failed on this row"),
+    "conflicting_labels": ("同一文本带有不同标签", "the same text carries different labels"),
+    "same_text": ("与另一行文本相同，不计全半角和空白", "the same text as another row, width and white space aside"),
+    "swapped": ("与另一行相同，两句互换", "the same pair as another row, the other way round"),
+    "same_key": (
+        "与另一行只差大小写、标点或空白",
+        "differs from another row only in case, punctuation or white space",
+    ),
+    "in_test": ("也在测试集中", "also stands in test"),
+    "in_validation": ("也在验证集中", "also stands in validation"),
+    "in_train": ("也曾在训练集中", "also stood in train"),
+    "over_cap": ("同类的行已经够多", "enough rows of its kind were kept"),
+    # Kinds of change.
+    "full_width": ("全角字母和数字改为半角（字符）", "full-width letters and digits folded (characters)"),
+    "ideographic_space": ("全角空格改为空格（字符）", "ideographic spaces made spaces (characters)"),
+    "line_ends": ("换行符统一（处）", "line ends made uniform (places)"),
+    "control": ("控制字符删除（字符）", "control characters removed (characters)"),
+    "zero_width": ("零宽字符删除（字符）", "zero-width characters removed (characters)"),
+    "edge_space": ("首尾空白删除（处）", "white space at the ends removed (places)"),
+    "variant": ("繁简转换标记（处）", "wiki variant marks (places)"),
+    "braces": ("残留的花括号（处）", "left-over braces (places)"),
+    "empty_brackets": ("空括号（处）", "empty brackets (places)"),
+    "tag": ("HTML 标签（处）", "HTML tags (places)"),
+    "repost": ("微博转发链（处）", "chains of reposts (places)"),
+    "reply": ("微博回复前缀（处）", "reply prefixes (places)"),
+    "emoticon": ("表情标记（处）", "emoticon marks (places)"),
+    "offsets_right": ("答案位置正确", "answer offsets that were right"),
+    "offsets_mended": ("答案位置已更正", "answer offsets mended"),
+    "offsets_added": ("答案位置已补上", "answer offsets added"),
+    "answers_not_found": ("答案不在篇章中", "answers not found in their context"),
+    # Repairs while reading.
+    "header": ("表头", "header lines"),
+    "blank_lines": ("空行", "blank lines"),
+    "undecodable_chars": ("无法解码的字符", "undecodable characters"),
+    "nul": ("NUL 字符", "NUL characters"),
+    "spaced_joined": ("去掉字间空格的文本", "texts whose spaced characters were joined"),
+    "placeholder_answers": ("占位答案", "placeholder answers"),
+    "numeric_answers": ("数字答案改为文本", "numbers as answers made text"),
+    "no_answers_key": ("没有答案字段的问题", "questions without an answers field"),
+    "stray_lines": ("多余的行", "stray lines"),
+    "bad_scores": ("无法识别的评分", "scores that can't be read"),
+    "lone_surrogates": ("残缺的代理字符", "texts with half a surrogate pair"),
+    # Metrics.
+    "accuracy": ("准确率：输出与标签词完全一致的比例", "accuracy: the share of outputs equal to the label word"),
+    "f1": ("F1：以标签 1 为正类", "F1 of the class with label 1"),
+    "macro_f1": ("宏平均 F1：各类 F1 的平均", "macro F1: the mean of the classes' F1"),
+    "cmrc_em": ("EM：与任一参考答案完全一致的比例（CMRC 2018 官方算法）", "exact match, by CMRC 2018's own rule"),
+    "cmrc_f1": ("F1：与最接近的参考答案的字重合（CMRC 2018 官方算法）", "character F1, by CMRC 2018's own rule"),
+    "rouge1": ("ROUGE-1，按字", "ROUGE-1 by character"),
+    "rouge2": ("ROUGE-2，按字", "ROUGE-2 by character"),
+    "rougeL": ("ROUGE-L，按字", "ROUGE-L by character"),
+    "bleu2": ("BLEU-2，按字", "BLEU-2 by character"),
+    "bleu4": ("BLEU-4，按字", "BLEU-4 by character"),
+    "dist1": ("Dist-1：不同的字所占比例", "Dist-1: distinct characters over all"),
+    "dist2": ("Dist-2：不同的字对所占比例", "Dist-2: distinct pairs of characters over all"),
+    "perplexity": ("困惑度：只计答案部分", "perplexity of the answers"),
+}
+
+
+def words(lang: str) -> dict[str, str]:
+    """The card's texts in a language."""
+    return {key: texts[LANGUAGES.index(lang)] for key, texts in _TEXTS.items()}
+
+
+def meaning(name: str, lang: str) -> str:
+    """What a reason, a kind of change or a metric means; a name without an entry is its own meaning."""
+    texts = _MEANINGS.get(name)
+    return texts[LANGUAGES.index(lang)] if texts else name.replace("_", " ")

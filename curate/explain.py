@@ -1,0 +1,299 @@
+"""One row's whole story: where it was read, what each step made of it, kept or rejected, why, because of which row.
+
+What became of the row is in the run folder. What it was before is not: the source is read again from where
+local.json says it was, if it is still there with the manifest's hash; otherwise one line says that it isn't.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from curate.card.draw import sample_text
+from curate.card.markdown import clip, visible
+from curate.card.words import meaning
+from curate.preview import record_text
+from curate.run import read_local, read_manifest
+from curate.types import RID_BITS, SPLITS, File, UserError
+
+#: Rows that were rejected in favour of this one: so many are named.
+_SHOWN = 5
+#: Longer texts are not compared character by character.
+_COMPARED = 10_000
+
+
+def explain(run: Path, name: str) -> str:
+    """The story of the row called `name` (`lcqmc/train/000000017`; `train/17` will do). UserError for no such row."""
+    manifest = read_manifest(run)
+    name = _full_name(manifest, name)
+    sample, rejected, others = _find(run, name)
+    if sample is None and rejected is None:
+        raise UserError(_unknown(run, manifest, name))
+    parts = [("", visible(name)), *_outcome(manifest, name, sample, rejected)]
+    with tempfile.TemporaryDirectory(prefix="jingtiao-") as work:
+        recipe, story = _history(run, manifest, name, Path(work))
+    parts += story
+    if rejected is not None:
+        if not any(label == "read" for label, _ in story) and rejected["fields"] is not None:
+            parts.append(("record", _fields_text(rejected["fields"])))
+        parts += _because(run, rejected, recipe)
+    if others:
+        parts.append(("stands for", "\n".join(others[:_SHOWN] + [f"… {len(others)} in all"] * (len(others) > _SHOWN))))
+    if sample is not None:
+        parts.append(("template", sample["meta"]["template"]))
+        parts.append(("sample", sample_text(sample)))
+    return "\n".join(_lines(parts))
+
+
+def _lines(parts: list[tuple[str, str]]) -> Iterator[str]:
+    width = max(len(label) for label, _ in parts) + 2
+    for label, text in parts:
+        if not label:
+            yield text
+            continue
+        first, *rest = visible(text).split("\n")
+        yield f"  {label:<{width}}{first}".rstrip()
+        yield from (f"  {'':<{width}}{line}".rstrip() for line in rest)
+
+
+# ---- what the run folder says
+
+
+def _rows(path: Path, needle: str = "") -> Iterator[dict[str, Any]]:
+    """The rows of a JSONL file whose line holds `needle`: looked at as text first, which is much faster."""
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            for line in lines:
+                if needle in line:
+                    yield json.loads(line)
+
+
+def _find(run: Path, name: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None, list[str]]:
+    """The row's sample or its reject, and the rows that were rejected in its favour."""
+    needle = json.dumps(name, ensure_ascii=False)
+    sample = rejected = None
+    for split in SPLITS:
+        for row in _rows(run / f"{split}.jsonl", needle):
+            if row["meta"]["id"] == name:
+                sample = row | {"split": split}
+    others = []
+    for row in _rows(run / "rejected.jsonl", needle):
+        if row["id"] == name:
+            rejected = row
+        if row["kept_id"] == name:
+            others.append(f"{row['id']}, rejected by {row['step']}: {row['reason']}")
+    return sample, rejected, others
+
+
+def _outcome(
+    manifest: dict[str, Any], name: str, sample: dict[str, Any] | None, rejected: dict[str, Any] | None
+) -> list[tuple[str, str]]:
+    parts = []
+    if rejected is not None:
+        parts.append(("rejected", f"by {rejected['step']}: {_reason(rejected['reason'])}"))
+    if sample is not None:
+        came = name.removeprefix(f"{manifest['recipe']['name']}/").split("/")[0]
+        moved = f" (moved there from {came} by split)" if came != sample["split"] else ""
+        parts.append(("kept", f"written to {sample['split']}.jsonl{moved}"))
+        for flag in filter(None, sample["meta"]["flags"].split(",")):
+            step, _, reason = flag.partition(":")
+            parts.append(("flagged", f"by {step}: {_reason(reason)}"))
+        if not sample["meta"]["labelled"]:
+            parts.append(("unlabelled", "the corpus gives no answer for this row"))
+    return parts
+
+
+def _reason(reason: str) -> str:
+    return f"{reason} ({meaning(reason, 'en')})"
+
+
+def _because(run: Path, rejected: dict[str, Any], recipe: Any) -> list[tuple[str, str]]:
+    """The rows that this one was rejected for, down to the one that was written."""
+    parts = []
+    seen = {rejected["id"]}
+    name = rejected["kept_id"]
+    while name is not None and name not in seen:
+        seen.add(name)
+        sample, other, _ = _find(run, name)
+        if sample is not None:
+            text = f"{name}, written to {sample['split']}.jsonl\n{_sample_fields(sample)}"
+        elif other is not None:
+            text = f"{name}, itself rejected by {other['step']}: {other['reason']}\n{_fields_text(other['fields'])}"
+        else:
+            text = f"{name}, which is not in this run folder"
+        parts.append(("because of", text))
+        name = other["kept_id"] if other is not None else None
+    if rejected["step"] == "label_conflict":
+        parts += [
+            ("because of", f"{row['id']}\n{_fields_text(row['fields'])}") for row in _rivals(run, rejected, recipe)
+        ]
+    return parts
+
+
+def _sample_fields(sample: dict[str, Any]) -> str:
+    """The record behind a sample as far as its meta tells, else the sample itself."""
+    fields = sample["meta"].get("fields")
+    if fields is None:
+        return sample_text(sample)
+    return record_text({**fields, "label": sample["meta"].get("label") or None})
+
+
+def _fields_text(fields: dict[str, Any] | None) -> str:
+    if fields is None:
+        return "(not chosen; its text was not kept)"
+    if "raw" in fields:
+        return f"{fields['file']}:{fields['line']}: {clip(fields['raw'])}"
+    return record_text(fields)
+
+
+def _rivals(run: Path, rejected: dict[str, Any], recipe: Any) -> list[dict[str, Any]]:
+    """The other rows of a label conflict: the same key and another label, rejected with this one."""
+    if recipe is None or (use := recipe.step("label_conflict")) is None:
+        return []
+    from curate.lazy import pl
+    from curate.steps.label_conflict import columns
+    from curate.tasks import TASKS
+    from curate.text.keys import group_hash, key_frame
+
+    task = TASKS[recipe.task]
+    rows = [
+        row
+        for row in _rows(run / "rejected.jsonl", '"step":"label_conflict"')
+        if row["step"] == "label_conflict" and row["split"] == rejected["split"]
+    ]
+    schema = {"rid": pl.UInt64, **task.schema()}
+    frame = pl.DataFrame([{"rid": i, **row["fields"]} for i, row in enumerate(rows)], schema=schema)
+    keys = key_frame(frame, task.fields, columns(use.options, task))
+    groups = keys.select(group_hash(tuple(use.options.key or task.key), use.options.by, task.symmetric)).to_series()
+    mine = groups[[row["id"] for row in rows].index(rejected["id"])]
+    label = rejected["fields"]["label"]
+    same = [row for row, group in zip(rows, groups.to_list(), strict=True) if group == mine]
+    return [row for row in same if row["fields"]["label"] != label][:_SHOWN]
+
+
+# ---- what the source says
+
+
+def _history(run: Path, manifest: dict[str, Any], name: str, work: Path) -> tuple[Any, list[tuple[str, str]]]:
+    """The recipe, and the row as it was read and after each leading step, from the source itself."""
+    from curate.pipeline import open_recipe_source
+    from curate.recipe import load_recipe
+
+    local = read_local(run)
+    recipe = None
+    try:
+        if "recipe" not in local or "sources" not in local:
+            raise UserError("local.json doesn't say where the source was")
+        overrides = manifest["recipe"]["overrides"].items()
+        recipe = load_recipe(local["recipe"], [f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in overrides])
+        source = open_recipe_source(recipe, local["sources"], work)
+        prefix, _, row = name.rpartition("/")
+        file = next((file for file in source.files if file.prefix == prefix), None)
+        if file is None:
+            raise UserError(f"the source has no file for {prefix} any more")
+        info = source.infos[file.path]
+        known = {(entry["split"], entry["file"], entry.get("member")): entry for entry in manifest["sources"]}
+        entry = known.get((file.split, file.name, file.member))
+        partner = source.infos[file.partner].sha256 if file.partner else None
+        if entry is None or (entry["sha256"], entry.get("target", {}).get("sha256")) != (info.sha256, partner):
+            raise UserError(f"{file.name} has changed since the run")
+        story = _steps(recipe, manifest["seed"], file, info, int(row))
+        if recipe.sha256 != manifest["recipe"]["sha256"]:
+            story.append(("note", "the recipe file has changed since the run; the steps shown are today's"))
+        return recipe, [("file", f"{file.name}, data row {int(row):,} (counted from 0, header not counted)"), *story]
+    except (UserError, OSError) as error:
+        said = error.messages[0] if isinstance(error, UserError) else str(error)
+        return recipe, [("source", f"not read again, so what the steps changed isn't shown: {said}")]
+
+
+def _steps(recipe: Any, seed: int, file: File, info: Any, row: int) -> list[tuple[str, str]]:
+    """The row as it was read, then what each local step changed or said."""
+    from curate.lazy import pl
+    from curate.trace import context_of, kept, read_rows, trace
+
+    rid = file.number << RID_BITS | row
+    for records in read_rows(recipe, file, info, row + 1, block=32_768):
+        for reject in records.rejects:
+            if reject.rid == rid:
+                return [("read", f"line {reject.line}: {clip(reject.raw)}")]
+        frame = records.frame.filter(pl.col("rid") == rid)
+        if len(frame):
+            break
+    else:
+        raise UserError(f"{file.name} has no row {row}")
+    context = context_of(recipe, seed)
+    names = list(context.task.fields)
+    before = frame.select(names).row(0, named=True)
+    parts = [("read", record_text(before))]
+    for stage in trace(recipe, context, file, frame):
+        said = [f"{action} {_reason(reason)}" for _, action, reason in stage.said.iter_rows()]
+        after = stage.rows.select(names).row(0, named=True)
+        changed = {field: value for field, value in after.items() if value != before[field]}
+        text = [_changed_text(field, before[field], value) for field, value in changed.items()]
+        parts.append((stage.step, "\n".join([*text, *said]) or "nothing changed"))
+        before = after
+        if not len(kept(stage)):
+            break
+    return parts
+
+
+def _changed_text(field: str, before: Any, after: Any) -> str:
+    """A changed field: short ones whole, of a long text the places that changed."""
+    if not isinstance(before, str) or not isinstance(after, str) or max(len(before), len(after)) <= 120:
+        return f"{field}: {record_text({'': after}).removeprefix(': ')}"
+    if max(len(before), len(after)) > _COMPARED:
+        return f"{field}: {clip(after)}  (changed; too long to show where)"
+    spots = []
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if kind != "equal":
+            spots.append(
+                f"…{before[max(0, i - 8) : i]}[{clip(before[i:j], 40)} → {clip(after[k:m], 40)}]{before[j : j + 8]}…"
+            )
+    return f"{field}: " + "  ".join(spots[:5]) + (f"  ({len(spots)} places)" if len(spots) > 5 else "")
+
+
+# ---- ids
+
+
+def _prefixes(manifest: dict[str, Any]) -> dict[str, int]:
+    """What ids of this run may begin with, and how many rows there are of each."""
+    found: dict[str, int] = {}
+    files = Counter(entry["split"] for entry in manifest["sources"])
+    for entry in manifest["sources"]:
+        head = f"{manifest['recipe']['name']}/{entry['split']}"
+        short = str(Path(entry["file"]).with_suffix("").as_posix())
+        names = [head] if files[entry["split"]] == 1 else [f"{head}/{short}", f"{head}/{entry['file']}"]
+        found.update((name, entry["rows"]) for name in names)
+    return found
+
+
+def _full_name(manifest: dict[str, Any], name: str) -> str:
+    """`train/17` → `lcqmc/train/000000017`; anything else is left as it is."""
+    prefix, _, row = name.strip().rpartition("/")
+    if re.fullmatch(r"[0-9]+", row) and prefix:
+        known = _prefixes(manifest)
+        full = f"{manifest['recipe']['name']}/{prefix}"
+        return f"{full if prefix not in known and full in known else prefix}/{row.zfill(9)}"
+    return name.strip()
+
+
+def _unknown(run: Path, manifest: dict[str, Any], name: str) -> str:
+    """No such row: how many there are, or what ids look like."""
+    prefix, _, row = name.rpartition("/")
+    known = _prefixes(manifest)
+    if prefix in known and row.isdigit():
+        return (
+            f"{run}: has no row {name}; the rows of {prefix} are numbered 000000000 to {max(0, known[prefix] - 1):09d}"
+        )
+    first = next(iter(known), f"{manifest['recipe']['name']}/train")
+    near = difflib.get_close_matches(prefix, known, n=1, cutoff=0.5) if prefix else []
+    hint = f"; did you mean {near[0]}/{row}?" if near and row.isdigit() else ""
+    return (
+        f"{run}: has no row {name!r}{hint} (ids look like {first}/000000017; the run has {', '.join(list(known)[:5])})"
+    )

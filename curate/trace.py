@@ -1,0 +1,89 @@
+"""A few rows on their way through the local steps, one step at a time: what `preview` and `explain` show.
+
+The order of the steps and what a verdict means are the local pass's own; nothing is written and nothing is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from curate.formatting.render import form_verdicts, render, samples
+from curate.formatting.templates import load_templates
+from curate.lazy import pl
+from curate.local import choose_reader, soften
+from curate.readers.options import ReadOptions
+from curate.recipe import Recipe
+from curate.rejects import printed_id
+from curate.steps import Context
+from curate.steps.segment import word_column
+from curate.tasks import TASKS
+from curate.text.decode import FileInfo
+from curate.text.hashing import row_hash, seed_of
+from curate.types import File, Records
+
+
+@dataclass
+class Stage:
+    """What one step made of the rows: the frame after it, and its verdicts (rid, action, reason, …)."""
+
+    step: str
+    rows: pl.DataFrame
+    said: pl.DataFrame
+
+
+def context_of(recipe: Recipe, seed: int = 0) -> Context:
+    """The context of a recipe's steps, with a single process."""
+    return Context(TASKS[recipe.task], dict(recipe.labels), seed, workers=1)
+
+
+def read_rows(recipe: Recipe, file: File, info: FileInfo, limit: int, block: int = 1024) -> Iterator[Records]:
+    """The first `limit` rows of a file, as its reader gives them."""
+    if recipe.source.encoding:
+        info = replace(info, encoding=recipe.source.encoding)
+    _, reader = choose_reader(recipe, file, info)
+    columns = tuple(recipe.source.columns) if recipe.source.columns else None
+    yield from reader.read(file, info, ReadOptions(recipe.task, dict(recipe.labels), columns, limit), block)
+
+
+def trace(recipe: Recipe, context: Context, file: File, rows: pl.DataFrame) -> Iterator[Stage]:
+    """The leading local steps and the check of form; each sees the rows that the one before it kept."""
+    from curate.pipeline import leading
+
+    rows = rows.with_columns(order=row_hash(pl.col("rid"), seed_of(file.prefix, context.seed)))
+    for use in leading(recipe):
+        outcome = use.step.module.run(rows, use.options, context)
+        yield (stage := _stage(use.name, outcome.rows, outcome.verdicts, use.step.binding, file.split))
+        rows = kept(stage)
+    yield _stage("format", rows, form_verdicts(rows, context, file.split), True, file.split)
+
+
+def _stage(step: str, rows: pl.DataFrame, said: pl.DataFrame | None, binding: bool, split: str) -> Stage:
+    if said is None:
+        said = pl.DataFrame(schema={"rid": pl.UInt64, "action": pl.String, "reason": pl.String})
+    return Stage(step, rows, soften(said, binding, split).select("rid", "action", "reason"))
+
+
+def kept(stage: Stage) -> pl.DataFrame:
+    """The rows that a stage did not reject."""
+    return stage.rows.join(
+        stage.said.filter(pl.col("action") == "reject"), on="rid", how="anti", maintain_order="left"
+    )
+
+
+def as_samples(recipe: Recipe, context: Context, file: File, rows: pl.DataFrame) -> tuple[list[Stage], dict[int, Any]]:
+    """Trailing local steps on the rows, and the samples of those that are left, by rid; judgements are not made."""
+    from curate.pipeline import leading
+
+    stages, words = [], []
+    for use in [use for use in recipe.steps if use.step.kind == "local"][len(leading(recipe)) :]:
+        outcome = use.step.module.run(rows, use.options, context)
+        stages.append(_stage(use.name, outcome.rows, outcome.verdicts, use.step.binding, file.split))
+        rows = kept(stages[-1])
+        words += [name for name in map(word_column, context.task.fields) if name in rows.columns and name not in words]
+    templates = load_templates(recipe.templates_path, recipe.task)
+    rendered = render(rows, templates, context, file.split != "train").filter(pl.col("rendered"))
+    rendered = rendered.with_columns(id=printed_id(pl.col("rid"), {file.number: file.prefix}), flags=pl.lit(""))
+    lines = samples(rendered, context, words, source_ids=False).to_dicts()
+    return stages, dict(zip(rendered["rid"].to_list(), lines, strict=True))

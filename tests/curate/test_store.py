@@ -1,0 +1,23 @@
+"""Slices come back as they went in, from memory and from disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from curate.store import Store
+
+
+@pytest.mark.parametrize("memory", [0, 200, 1 << 20])
+def test_slices_come_back(tmp_path: Path, memory: int) -> None:
+    frames = [pl.DataFrame({"rid": range(n), "turns": [["你好", "", "再见"]] * n}) for n in (3, 0, 5, 1)]
+    store = Store(tmp_path, memory)
+    for frame in frames:
+        store.append(frame)
+    assert bool(list(tmp_path.iterdir())) == (memory < 1 << 20)
+    for index, frame in enumerate(frames):
+        assert_frame_equal(store.take(index), frame)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,326 @@
+"""Runs as the tests see them: started in this process or in a child, read back, and recounted in plain Python.
+
+The recount (`judged`, `broken_promises`) shares one thing with curate: `compare_key`, the written-out meaning of "the
+same text" for one text. Everything that groups, joins and counts rows is done again here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from contract import check_run
+
+from curate.pipeline import curate_recipe
+from curate.recipe import Recipe, load_recipe
+from curate.result import RunResult
+from curate.tasks import TASKS
+from curate.text.keys import compare_key
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RECIPES = ("lcqmc", "chnsenticorp", "cmrc2018", "lcsts", "lccc")
+SPLITS = ("train", "validation", "test")
+JUDGEMENTS = ("label_conflict", "exact_dedup", "split", "leak_check", "cap")
+#: The only steps that may take a row out of an evaluation split.
+BINDING = {"read", "select", "require", "format"}
+
+Row = dict[str, Any]
+
+
+# ---- running
+
+
+def curate(recipe: str | Path | Recipe, out: Path, *sources: str | Path, **options: Any) -> RunResult:
+    """One run in this process; `overrides` as in `--set`, the rest as in `curate_recipe`."""
+    overrides = options.pop("overrides", [])
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe), overrides)
+    options.setdefault("workers", 1)
+    return curate_recipe(loaded, [str(source) for source in sources], out=out, **options)
+
+
+def command(*words: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`python -m curate …` in a child, started in `cwd`."""
+    env = {**os.environ, **options.pop("env", {}), "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(
+        [sys.executable, "-m", "curate", *map(str, words)],
+        cwd=cwd, env=env, capture_output=True, encoding="utf-8", timeout=120, check=False, **options,
+    )  # fmt: skip
+
+
+def recipe_file(folder: Path, task: str, steps: list[Any], templates: list[Row] | None = None, **fields: Any) -> Path:
+    """A recipe of one's own in `folder` (JSON is YAML); the default templates show the record as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = {
+        "pair": ("{{ a }}\n{{ b }}", "{{ answer }}"),
+        "classification": ("{{ text }}", "{{ answer }}"),
+        "mrc": ("{{ context }}\n{{ question }}", "{{ answer }}"),
+        "summarization": ("{{ text }}", "{{ summary }}"),
+        "dialogue": ("", "{{ reply }}"),
+    }[task]
+    said = "{{ message }}" if task == "dialogue" else "答"
+    plain = [{"id": f"t/{n:02}", "instruction": said, "input": shown[0], "output": shown[1]} for n in range(3)]
+    templates_file = {"task": task, "templates": templates or plain}
+    (folder / "own.templates.yaml").write_text(json.dumps(templates_file, ensure_ascii=False), encoding="utf-8")
+    reader = {"mrc": "squad", "summarization": "lcsts", "dialogue": "dialogue"}.get(task, "table")
+    data = {
+        "name": "own", "version": "1.0.0", "title": "own", "task": task,
+        **({"labels": {"0": "不同", "1": "相同"}} if task in ("pair", "classification") else {}),
+        "source": {"reader": reader, "files": {split: f"*{split}*" for split in SPLITS}},
+        "steps": steps, "templates": "own.templates.yaml", "metrics": [TASKS[task].metrics[0]],
+        **fields,
+    }  # fmt: skip
+    path = folder / "own.yaml"
+    path.write_text(json.dumps(data, ensure_ascii=False, indent=1), encoding="utf-8")
+    return path
+
+
+# ---- reading
+
+
+def lines(path: Path) -> list[Row]:
+    """The objects of a JSONL file; none if there is no such file."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def samples(run: Path, split: str) -> list[Row]:
+    return lines(run / f"{split}.jsonl")
+
+
+def rejects(run: Path) -> list[Row]:
+    return lines(run / "rejected.jsonl")
+
+
+def manifest(run: Path) -> Row:
+    return json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+
+
+def card(run: Path) -> Row:
+    return json.loads((run / "card.json").read_text(encoding="utf-8"))
+
+
+def tree(run: Path) -> dict[str, bytes]:
+    """Every file of a run but local.json, which may differ from run to run."""
+    return {
+        path.relative_to(run).as_posix(): path.read_bytes()
+        for path in sorted(run.rglob("*"))
+        if path.is_file() and path.name != "local.json"
+    }
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """The files in which two runs differ; without their texts, which would drown the message."""
+    a, b = tree(one), tree(other)
+    return [name for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
+
+
+def record(sample: Row) -> Row:
+    """The texts of a sample's record, as far as keys need them: from `fields`, else from its words put together."""
+    meta = sample["meta"]
+    if meta["task"] == "pair":
+        return {**meta["fields"], "label": meta["label"] or None}
+    if "words" not in meta:
+        return {"text": sample["input"], "label": meta.get("label") or None}
+    texts: Row = {name: text.replace(" ", "") for name, text in meta["words"].items()}
+    if "turns" in texts:
+        texts["turns"] = texts["turns"].split("\n")
+    return {**texts, "label": meta.get("label") or None}
+
+
+def key_of(fields: Row, names: Iterable[str], by: str, symmetric: bool) -> Any:
+    """What a rule compares: the keys of the fields, in no order where the two sides of a pair count alike."""
+
+    def one(value: Any) -> Any:
+        if isinstance(value, list):
+            return tuple(map(one, value))
+        text = value or ""
+        return compare_key(text) if by == "key" else "".join(unicodedata.normalize("NFKC", text).split())
+
+    parts = [one(fields[name]) for name in names]
+    return tuple(sorted(parts) if symmetric and len(parts) == 2 else parts)
+
+
+# ---- judging again
+
+
+def judged(rows: list[tuple[str, str, Row]], task_name: str, steps: list[Any]) -> tuple[dict[str, Row], dict[str, list[str]]]:
+    """What label_conflict, exact_dedup and leak_check must say of `rows` (id, split, record; in the order of their rids).
+
+    `steps` are a recipe's step uses. Returns the rejects by id ({"step", "reason", "kept_id"}) and the flags by id.
+    """
+    gone: dict[str, Row] = {}
+    flags: dict[str, list[str]] = defaultdict(list)
+    for use in steps:
+        if use.name not in ("label_conflict", "exact_dedup", "leak_check"):
+            continue
+        said = _Judge(task_name, use.options, [row for row in rows if row[0] not in gone]).of(use.name)
+        evaluation = {name for name, split, _ in rows if split != "train"}
+        for name, action, reason, kept in said:
+            if action == "flag" or name in evaluation:
+                flags[name].append(f"{use.name}:{reason}")
+            else:
+                gone[name] = {"step": use.name, "reason": reason, "kept_id": kept}
+    for verdict in gone.values():
+        end = verdict["kept_id"]
+        while end in gone:
+            end = gone[end]["kept_id"]
+        if end is None:
+            verdict["kept_id"] = None
+    return gone, flags
+
+
+class _Judge:
+    """One judgement over the rows that are left."""
+
+    def __init__(self, task_name: str, options: Any, rows: list[tuple[str, str, Row]]) -> None:
+        task = TASKS[task_name]
+        self.rows, self.options, self.symmetric = rows, options, task.symmetric
+        self.key, self.leak_key = tuple(options.key or task.key), tuple(options.key or task.leak_key)
+
+    def of(self, step: str) -> list[tuple[str, str, str, str | None]]:
+        names = self.leak_key if step == "leak_check" else self.key
+        groups: dict[Any, list[tuple[str, str, Row]]] = defaultdict(list)
+        for row in self.rows:
+            groups[key_of(row[2], names, self.options.by, self.symmetric)].append(row)
+        said = []
+        for group in groups.values():
+            said += getattr(self, f"_{step}")(group)
+        return said
+
+    def _label_conflict(self, group: list[tuple[str, str, Row]]) -> list[Any]:
+        mixed = [s for s in SPLITS if len({r["label"] for _, split, r in group if split == s and r["label"]}) > 1]
+        return [(name, "reject", "conflicting_labels", None) for name, split, _ in group if split in mixed]
+
+    def _exact_dedup(self, group: list[tuple[str, str, Row]]) -> list[Any]:
+        said = []
+        for split in SPLITS:
+            first, *others = [row for row in group if row[1] == split] or [None]
+            for name, _, fields in others:
+                said.append((name, "reject", self._sameness(fields, first[2]), first[0]))
+        return said
+
+    def _sameness(self, fields: Row, kept: Row) -> str:
+        mine, theirs = (key_of(f, self.key, "text", False) for f in (fields, kept))
+        if mine == theirs:
+            return "same_text"
+        return "swapped" if self.symmetric and mine[::-1] == theirs else "same_key"
+
+    def _leak_check(self, group: list[tuple[str, str, Row]]) -> list[Any]:
+        first = {split: next((row[0] for row in group if row[1] == split), None) for split in SPLITS}
+        said: list[Any] = []
+        for name, split, _ in group:
+            if split != "test" and first["test"]:
+                said.append((name, "reject" if split == "train" else "flag", "in_test", first["test"]))
+            elif split == "train" and first["validation"]:
+                said.append((name, "reject", "in_validation", first["validation"]))
+            if split != "train" and first["train"]:
+                said.append((name, "flag", "in_train", None))
+        return said
+
+
+# ---- the promises
+
+
+def broken_promises(run: Path, recipe: Recipe) -> list[str]:
+    """Every way in which a run breaks a promise of the design; an empty list is a run that keeps them all."""
+    found = check_run(run)
+    if (run / "README.md").read_text(encoding="utf-8") == "TODO\n":
+        found = [line for line in found if not line.startswith("README.md")]
+    written = [(row["meta"]["id"], split, record(row)) for split in SPLITS for row in samples(run, split)]
+    lost = rejects(run)
+    found += _every_row(run, [name for name, _, _ in written] + [row["id"] for row in lost])
+    found += [
+        f"{row['id']}: a row of {row['split']} was removed by {row['step']}"
+        for row in lost
+        if row["split"] != "train" and row["step"] not in BINDING
+    ]
+    found += _apart(written, recipe)
+    found += _links(written, lost, recipe)
+    return found
+
+
+def _every_row(run: Path, names: list[str]) -> list[str]:
+    """The ids of a file are 0, 1, 2 … up to its number of rows: none missing, none invented, none twice."""
+    found = []
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for name in names:
+        prefix, _, number = name.rpartition("/")
+        numbers[prefix].append(int(number))
+    rows = sorted(entry["rows"] for entry in manifest(run)["sources"] if entry["rows"])
+    if sorted(map(len, numbers.values())) != rows:
+        found.append(f"the files have {rows} rows, the ids count {sorted(map(len, numbers.values()))}")
+    for prefix, there in numbers.items():
+        if sorted(there) != list(range(len(there))):
+            found.append(f"{prefix}: the ids are not 0 … {len(there) - 1}")
+    return found
+
+
+def _apart(written: list[tuple[str, str, Row]], recipe: Recipe) -> list[str]:
+    """No two train samples are the same, and none stands in validation or test, each by the recipe's own rule."""
+    found = []
+    task = TASKS[recipe.task]
+    if dedup := recipe.step("exact_dedup"):
+        names = dedup.options.key or task.key
+        counts = Counter(key_of(r, names, dedup.options.by, task.symmetric) for _, s, r in written if s == "train")
+        found += [f"train: {n} samples of the key {key}" for key, n in counts.items() if n > 1]
+    if leak := recipe.step("leak_check"):
+        names = leak.options.key or task.leak_key
+        known = {key_of(r, names, leak.options.by, task.symmetric) for _, s, r in written if s != "train"}
+        for name, split, fields in written:
+            if split == "train" and key_of(fields, names, leak.options.by, task.symmetric) in known:
+                found.append(f"{name}: stands in an evaluation split too")
+    return found
+
+
+def _links(written: list[tuple[str, str, Row]], lost: list[Row], recipe: Recipe) -> list[str]:
+    """Each kept_id names a row of the same text by its step's rule, and the chain ends at a written row."""
+    found = []
+    task = TASKS[recipe.task]
+    there = {name: fields for name, _, fields in written}
+    gone = {row["id"]: row for row in lost}
+    for row in lost:
+        if row["kept_id"] is None:
+            if row["step"] == "leak_check":
+                found.append(f"{row['id']}: leak_check names no row")
+            continue
+        options = recipe.step(row["step"]).options  # type: ignore[union-attr]
+        names = options.key or (task.leak_key if row["step"] == "leak_check" else task.key)
+        kept = there.get(row["kept_id"]) or gone[row["kept_id"]]["fields"]
+        # A capped row has no fields of its own, and nothing to compare.
+        if kept and len({key_of(f, names, options.by, task.symmetric) for f in (row["fields"], kept)}) > 1:
+            found.append(f"{row['id']}: is not the same as {row['kept_id']}, which was kept for it ({row['step']})")
+        name = row["kept_id"]
+        while name in gone:
+            name = gone[name]["kept_id"]
+        if name not in there:
+            found.append(f"{row['id']}: its chain ends at {name}, which was not written")
+    return found
+
+
+def judged_again(run: Path, recipe: Recipe) -> list[str]:
+    """The run's judgements against a recount over all rows that reached them (for recipes without a move or a cap)."""
+    rows = [(row["meta"]["id"], split, record(row)) for split in SPLITS for row in samples(run, split)]
+    lost = {row["id"]: row for row in rejects(run) if row["step"] in JUDGEMENTS}
+    rows += [(row["id"], row["split"], row["fields"]) for row in lost.values()]
+    rows.sort(key=lambda row: (SPLITS.index(row[1]), row[0]))
+    gone, flags = judged(rows, recipe.task, list(recipe.steps))
+    found = [
+        f"{name}: {({k: lost[name][k] for k in gone.get(name, ('step', 'reason', 'kept_id'))} if name in lost else 'kept')}, "
+        f"recounted {gone.get(name, 'kept')}"
+        for name in {*gone, *lost}
+        if name not in gone or name not in lost or any(lost[name][key] != value for key, value in gone[name].items())
+    ]
+    for split in SPLITS:
+        for row in samples(run, split):
+            said = [f for f in filter(None, row["meta"]["flags"].split(",")) if f.partition(":")[0] in JUDGEMENTS]
+            if sorted(said) != sorted(flags.get(row["meta"]["id"], [])):
+                found.append(f"{row['meta']['id']}: flags {said}, recounted {flags.get(row['meta']['id'], [])}")
+    return found
