@@ -2,7 +2,7 @@
 
     python benchmarks/bare_polars.py OUT TRAIN.tsv DEV.txt
 
-It checks nothing, counts nothing and keeps no rejects. The files' layouts are told to it: train has a header, dev none.
+It checks nothing, counts nothing and keeps no rejects. It is told the files' layouts: train has a header, dev none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ def main(out: str, *files: str) -> None:
     Path(out).mkdir(parents=True, exist_ok=True)
     for i, file in enumerate(files):
         frame = pl.read_csv(
-            file, separator="\t", quote_char=None, has_header=i == 0, new_columns=["a", "b", "label"], infer_schema=False
+            file,
+            separator="\t",
+            quote_char=None,
+            has_header=i == 0,
+            new_columns=["a", "b", "label"],
+            infer_schema=False,
         )
         frame.unique(maintain_order=True).select(
             instruction=pl.lit("判断下面两个句子的意思是否相同，回答“相同”或“不同”。"),

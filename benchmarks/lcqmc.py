@@ -1,6 +1,6 @@
 """LCQMC train and dev (247,568 rows): the whole recipe against a bare polars script, taking turns.
 
-    python benchmarks/lcqmc.py TRAIN.tsv DEV.txt [TIMES]
+python benchmarks/lcqmc.py TRAIN.tsv DEV.txt [TIMES]
 """
 
 from __future__ import annotations

@@ -7,15 +7,14 @@ from typing import Any
 
 from curate.card.measure import duplicate_table, leak_matrix
 from curate.lazy import pl
-from curate.local import count_verdicts, soften
 from curate.recipe import Recipe
 from curate.rejects import resolve_kept
+from curate.slicework import count_verdicts, flag_texts, soften
 from curate.steps import Context
 from curate.steps.exact_dedup import Options as DedupOptions
 from curate.steps.exact_dedup import judge as dedup
 from curate.tally import Tally
 from curate.types import SPLITS
-
 
 
 @dataclass
@@ -33,12 +32,14 @@ class State:
 
 def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) -> State:
     """Carry out the recipe's judgements in order; each sees only the rows that earlier ones kept."""
+    use = recipe.step("exact_dedup")
+    repeats = dedup(keys, use.options if use else DedupOptions(), context)
+    duplicates = duplicate_table(keys, repeats.join(keys.select("rid", "split"), on="rid"))
     leak_use = recipe.step("leak_check")
     leak_fields = tuple((leak_use.options.key if leak_use else []) or context.task.leak_key)
     leaks = {"key": list(leak_fields), "before": leak_matrix(keys, leak_fields, context)}
     alive = keys
     rejects, flags = [], []
-    duplicates: dict[str, Any] = {}
     moved = dict.fromkeys(SPLITS, 0)
     for use in recipe.steps:
         if use.step.kind != "judgement":
@@ -51,16 +52,11 @@ def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) ->
         said = pl.concat([train, soften(said.filter(pl.col("split") != "train"), use.step.binding, "test")])
         for (split,), part in said.group_by("split"):
             count_verdicts(tally, use.name, str(split), part)
-        if use.name == "exact_dedup":
-            duplicates = duplicate_table(alive, said)
-        flags.append(_flags(use.name, said))
+        flags.append(flag_texts(use.name, said))
         rejected = said.filter(pl.col("action") == "reject")
         rejects.append(rejected.select("rid", pl.lit(use.name).alias("step"), "reason", "kept", "score"))
         alive = _move(alive, said, use.name, tally, moved)
         alive = alive.join(rejected, on="rid", how="anti", maintain_order="left")
-    if recipe.step("exact_dedup") is None:
-        said = dedup(alive, DedupOptions(), context).join(alive.select("rid", "split"), on="rid")
-        duplicates = duplicate_table(alive, said)
     leaks["after"] = leak_matrix(alive, leak_fields, context)
     all_rejects = pl.concat(rejects) if rejects else _no_rejects()
     resolved = resolve_kept(all_rejects)
@@ -75,11 +71,6 @@ def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) ->
 def _no_rejects() -> pl.DataFrame:
     schema = {"rid": pl.UInt64, "step": pl.String, "reason": pl.String, "kept": pl.UInt64, "score": pl.Float64}
     return pl.DataFrame(schema=schema)
-
-
-def _flags(step: str, said: pl.DataFrame) -> pl.DataFrame:
-    flagged = said.filter(pl.col("action") == "flag").sort("rid", "reason")
-    return flagged.select("rid", flag=pl.lit(f"{step}:") + pl.col("reason"))
 
 
 def _move(alive: pl.DataFrame, said: pl.DataFrame, step: str, tally: Tally, moved: dict[str, int]) -> pl.DataFrame:

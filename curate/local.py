@@ -6,14 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from curate.ahead import ahead
+from curate.ahead import ahead, side_by_side
 from curate.card.measure import leak_columns
 from curate.formatting.render import form_verdicts
 from curate.lazy import pl
 from curate.readers import READERS
 from curate.readers.options import ReadOptions
 from curate.recipe import Recipe
-from curate.rejects import from_reading, from_verdicts
+from curate.rejects import from_reading
+from curate.slicework import SliceWork
 from curate.steps import Context
 from curate.steps.cap import ANSWER
 from curate.store import Store
@@ -21,7 +22,7 @@ from curate.tally import Tally, add
 from curate.text.decode import FileInfo, read_blocks
 from curate.text.hashing import hash_series, row_hash, seed_of
 from curate.text.keys import key_frame, key_series
-from curate.types import RID_BITS, SPLITS, File, Records, UserError
+from curate.types import SPLITS, File, ReadReject, Records, UserError
 
 #: Characters of a file that readers look at to say whether the layout is theirs.
 HEAD_CHARS = 65_536
@@ -34,6 +35,16 @@ class Slice:
     file: File
     start: int
     rows: int
+    rejects: pl.DataFrame
+
+
+@dataclass
+class Done:
+    """What became of one block of a file: all that later passes need of it."""
+
+    records: Records
+    work: SliceWork
+    keys: pl.DataFrame
     rejects: pl.DataFrame
 
 
@@ -51,13 +62,11 @@ class LocalPass:
     """Reads files one after the other and keeps what the later passes need."""
 
     def __init__(self, recipe: Recipe, context: Context, tally: Tally, work: Path, slice_rows: int) -> None:
-        from curate.pipeline import leading
-
         self._recipe = recipe
         self._context = context
         self._tally = tally
         self._slice_rows = slice_rows
-        self._leading = leading(recipe)
+        self._leading = recipe.leading
         self.store = Store(work)
         self.slices: list[Slice] = []
         self.files: dict[int, FileTally] = {}
@@ -67,7 +76,7 @@ class LocalPass:
         self._keys: list[pl.DataFrame] = []
         self._columns = key_columns(recipe, context)
         self._read: dict[str, int] = {}
-        self._unreadable: dict[str, list[Any]] = {}
+        self._unreadable: dict[str, tuple[int, tuple[File, ReadReject]]] = {}
 
     def read(self, file: File, info: FileInfo, limit: int | None) -> None:
         """Read one file, at most `limit` rows of its split in all."""
@@ -81,75 +90,52 @@ class LocalPass:
         options = ReadOptions(self._recipe.task, self._context.labels, columns, left)
         if left is not None and left <= 0:
             return
-        for records in ahead(reader.read(file, info, options, self._slice_rows)):
-            self._block(file, records, seen)
+        blocks = ahead(reader.read(file, info, options, self._slice_rows))
+        for done in side_by_side(lambda records: self._block(file, records), blocks, self._context.workers):
+            self._keep(file, done, seen)
 
-    def _block(self, file: File, records: Records, seen: FileTally) -> None:
+    def _block(self, file: File, records: Records) -> Done:
+        """One block, from records to keys; it changes nothing but what it returns."""
+        rows = records.frame.with_columns(order=row_hash(pl.col("rid"), seed_of(file.prefix, self._context.seed)))
+        work = SliceWork(rows, file.split, self._context)
+        line = work.tally.line("read", file.split)
+        line.rows_in += records.rows
+        for reject in records.rejects:
+            add(line.reasons, {reject.reason: 1})
+        for use in self._leading:
+            work.run(use)
+        work.act("format", True, form_verdicts(work.rows, self._context, file.split))
+        rejects = pl.concat([from_reading(records.rejects, file), *work.rejects])
+        return Done(records, work, self._key_table(work.rows, file.split), rejects)
+
+    def _key_table(self, rows: pl.DataFrame, split: str) -> pl.DataFrame:
+        task = self._context.task
+        keys = key_frame(rows, task.fields, self._columns - {ANSWER})
+        label = [pl.col("label").cast(pl.Enum(list(self._context.labels)))] if task.has_labels else []
+        extra = rows.select(pl.lit(split).cast(pl.Enum(list(SPLITS))).alias("split"), "order", *label)
+        if ANSWER in self._columns:
+            answers = rows.select(answer_text(task.name)).to_series()
+            extra = extra.with_columns(hash_series(key_series(answers)).alias(ANSWER))
+        return pl.concat([keys, extra], how="horizontal")
+
+    def _keep(self, file: File, done: Done, seen: FileTally) -> None:
+        """Add up what a block came to, in the order of the file."""
+        records, rows = done.records, done.work.rows
         seen.rows += records.rows
         seen.unreadable += len(records.rejects)
         add(seen.repaired, records.counts)
         self._read[file.split] = self._read.get(file.split, 0) + records.rows
         if records.rejects:
-            self._unreadable.setdefault(file.split, []).extend((file, r) for r in records.rejects)
-        line = self._tally.line("read", file.split)
-        line.rows_in += records.rows
-        for reject in records.rejects:
-            line.reasons[reject.reason] = line.reasons.get(reject.reason, 0) + 1
-        rejects = [from_reading(records.rejects, file)] if records.rejects else []
-
-        rows = records.frame.with_columns(order=row_hash(pl.col("rid"), seed_of(file.prefix, self._context.seed)))
-        for use in self._leading:
-            rows, rejected = self._step(use, rows, file.split)
-            rejects.extend(rejected)
-        said = form_verdicts(rows, self._context, file.split)
-        rows, rejected = self._act("format", True, rows, said, file.split)
-        rejects.extend(rejected)
-
-        self._keep(file, rows, rejects)
-
-    def _keep(self, file: File, rows: pl.DataFrame, rejects: list[pl.DataFrame]) -> None:
-        task = self._context.task
-        keys = key_frame(rows, task.fields, self._columns - {ANSWER})
-        label = [pl.col("label").cast(pl.Enum(list(self._context.labels)))] if task.has_labels else []
-        extra = rows.select(
-            pl.lit(file.split).cast(pl.Enum(list(SPLITS))).alias("split"),
-            "order",
-            *label,
-        )
-        if ANSWER in self._columns:
-            answers = rows.select(answer_text(task.name)).to_series()
-            extra = extra.with_columns(hash_series(key_series(answers)).alias(ANSWER))
+            n, first = self._unreadable.get(file.split, (0, (file, records.rejects[0])))
+            self._unreadable[file.split] = (n + len(records.rejects), first)
+        self._tally.merge(done.work.tally)
+        self.flags.extend(done.work.flags)
         start = self.slices[-1].start + self.slices[-1].rows if self.slices else 0
-        empty = from_reading([], file)
-        self.slices.append(Slice(file, start, len(rows), pl.concat([empty, *rejects])))
+        self.slices.append(Slice(file, start, len(rows), done.rejects))
         self.store.append(rows)
-        self._keys.append(pl.concat([keys, extra], how="horizontal"))
-        if task.name == "mrc" and not self.has_source_ids:
+        self._keys.append(done.keys)
+        if self._context.task.name == "mrc" and not self.has_source_ids:
             self.has_source_ids = bool((rows["source_id"].fill_null("") != "").any())
-
-    def _step(self, use: Any, rows: pl.DataFrame, split: str) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-        outcome = use.step.module.run(rows, use.options, self._context)
-        add(self._tally.line(use.name, split).changes, outcome.counts)
-        return self._act(use.name, use.step.binding, outcome.rows, outcome.verdicts, split)
-
-    def _act(
-        self, step: str, binding: bool, rows: pl.DataFrame, said: pl.DataFrame | None, split: str
-    ) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-        """Carry out a local step's verdicts: the one place where rows leave in this pass."""
-        self._tally.line(step, split).rows_in += len(rows)
-        if said is None or not len(said):
-            return rows, []
-        said = soften(said, binding, split)
-        count_verdicts(self._tally, step, split, said)
-        flags = said.filter(pl.col("action") == "flag")
-        if len(flags):
-            self.flags.append(flags.select("rid", flag=pl.lit(f"{step}:") + pl.col("reason")))
-        rejected = said.filter(pl.col("action") == "reject")
-        if not len(rejected):
-            return rows, []
-        fields = list(self._context.task.fields)
-        gone = from_verdicts(rows, rejected.select("rid", "reason", "kept", "score"), step, split, fields)
-        return rows.join(rejected, on="rid", how="anti", maintain_order="left"), [gone]
 
     def keys(self) -> pl.DataFrame:
         """The key table: a row of small columns for every row that is still there, in the order of the slices."""
@@ -164,31 +150,16 @@ class LocalPass:
     def check_readable(self) -> None:
         """A split most of whose rows could not be read is the wrong file or layout."""
         for split in SPLITS:
-            bad, read = self._unreadable.get(split, []), self._read.get(split)
-            if read is not None and len(bad) * 2 > read:
-                file, first = bad[0]
+            read = self._read.get(split, 0)
+            if split in self._unreadable and self._unreadable[split][0] * 2 > read:
+                bad, (file, first) = self._unreadable[split]
                 shown = " ".join(first.raw.split())[:120]
                 raise UserError(
-                    f"{file.name}:{first.line}: {len(bad)} of the {read} rows of {split} can't be read; the first is a case "
-                    f"of {first.reason}: {shown!r}; is this the right file? --set source.columns=… names its columns"
+                    f"{file.name}:{first.line}: {bad} of the {read} rows of {split} can't be read; the first "
+                    f"is a case of {first.reason}: {shown!r}; is this the right file? --set source.columns=… names its columns"
                 )
         if not any(self._read.values()):
             raise UserError("the source has no rows; name other files with --source")
-
-
-def soften(said: pl.DataFrame, binding: bool, split: str) -> pl.DataFrame:
-    """On evaluation splits a reject is a flag, unless the step defines the split or judges form."""
-    if binding or split == "train":
-        return said
-    action = pl.when(pl.col("action") == "reject").then(pl.lit("flag")).otherwise(pl.col("action"))
-    return said.with_columns(action.alias("action"))
-
-
-def count_verdicts(tally: Tally, step: str, split: str, said: pl.DataFrame) -> None:
-    """Add verdicts to the funnel."""
-    for action, reason, n in said.group_by("action", "reason").len().sort("action", "reason").iter_rows():
-        if action in ("reject", "flag", "note"):
-            tally.said(step, split, action, {reason: n})
 
 
 def key_columns(recipe: Recipe, context: Context) -> set[str]:
@@ -226,6 +197,3 @@ def choose_reader(recipe: Recipe, file: File, info: FileInfo) -> tuple[str, Any]
             return name, READERS[name]
     start = " ".join(head[:120].split())
     raise UserError(f"{file.name}: not in a layout that {' or '.join(names)} reads; it begins with {start!r}")
-
-
-__all__ = ["RID_BITS", "LocalPass", "Slice", "choose_reader", "count_verdicts", "soften"]

@@ -1,9 +1,9 @@
 """The order of a run, from a recipe and a source to a run folder.
 
-Three passes: a **local** one reads each file slice by slice and carries out the leading steps; the **judgement** looks
-at small keys of all rows at once; the **writing** pass takes the slices again, leaves out what was rejected, carries out
-the trailing steps and writes one sample a row. A slice's size, the number of processes and the order in which files
-are listed never show in the bytes.
+Three passes: a **local** one reads each file slice by slice and carries out the leading steps; the **judgement**
+looks at small keys of all rows at once; the **writing** pass takes the slices again, leaves out what was rejected,
+carries out the trailing steps and writes one sample a row. A slice's size, the number of processes and the order in
+which files are listed never show in the bytes.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def curate_recipe(
         if finished is not None:
             return RunResult(place, "up to date", sha, finished, [])
         run = stack.enter_context(run_folder(place))
-        tally = Tally(step_reasons(recipe))
+        tally = Tally()
 
         local = LocalPass(recipe, context, tally, work, slice_rows)
         for file in source.files:
@@ -94,27 +94,6 @@ def curate_recipe(
             "own_recipe": recipe.path != recipe_path(recipe.name),
         }
         return finish(recipe, templates, source, local, state, written, tally, run, place, sha, options)
-
-
-def step_reasons(recipe: Recipe) -> dict[str, tuple[str, ...]]:
-    """The steps in the order in which they run: reading first, the check of form before any judgement."""
-    from curate.formatting.render import REASONS
-
-    names = ["read", *(use.name for use in recipe.steps)]
-    judged = [i for i, use in enumerate(recipe.steps, 1) if use.step.kind == "judgement"]
-    names.insert(judged[0] if judged else len(leading(recipe)) + 1, "format")
-    known = {use.name: use.step.reasons for use in recipe.steps}
-    return {name: REASONS if name == "format" else known.get(name, ()) for name in names}
-
-
-def leading(recipe: Recipe) -> list[Any]:
-    """The local steps before the first judgement; without one, all but `segment`, which only adds to samples."""
-    uses = []
-    for use in recipe.steps:
-        if use.step.kind == "judgement" or use.name == "segment":
-            break
-        uses.append(use)
-    return uses
 
 
 def default_place(recipe: Recipe, sources: list[str], limit: int | None) -> Path:

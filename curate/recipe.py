@@ -103,6 +103,17 @@ class Recipe(RecipeFields):
         """The file its templates are in."""
         return resources.template_path(self.templates, self.path.parent)
 
+    @property
+    def leading(self) -> tuple[StepUse, ...]:
+        """The local steps before the first judgement; without one, all but `segment`, which only adds to samples."""
+        ends = (i for i, use in enumerate(self.steps) if use.step.kind == "judgement" or use.name == "segment")
+        return self.steps[: next(ends, len(self.steps))]
+
+    @property
+    def trailing(self) -> tuple[StepUse, ...]:
+        """The local steps of the writing pass."""
+        return tuple(use for use in self.steps[len(self.leading) :] if use.step.kind == "local")
+
     def step(self, name: str) -> StepUse | None:
         """The use of the step called `name`, or None."""
         return next((use for use in self.steps if use.name == name), None)

@@ -13,13 +13,14 @@ from typing import Any
 from curate import versions
 from curate.card.draw import draw_readme
 from curate.formatting.features import hf_features
+from curate.formatting.render import REASONS, RENDER_REASONS
 from curate.formatting.templates import TemplateSet
 from curate.judge import State
 from curate.local import LocalPass
 from curate.recipe import Recipe
 from curate.run import RunFolder, dataset_info
 from curate.sources import Source
-from curate.tally import Tally
+from curate.tally import RENDERING, Tally
 from curate.types import SPLITS
 from curate.writing import Written
 
@@ -70,7 +71,7 @@ def finish(
         "sources": _sources(source, local),
         "ignored_files": source.ignored,
         "splits": _splits(local, state, written),
-        "steps": tally.manifest(),
+        "steps": tally.manifest(_step_reasons(recipe)),
         "outputs": outputs,
     }
     card = card_data(recipe, manifest, state, written, options)
@@ -81,6 +82,19 @@ def finish(
     run.write_json("local.json", _local(recipe, manifest, options))
     notes = [f"left aside: {', '.join(source.ignored)}"] if source.ignored else []
     return RunResult(place, "written", fingerprint, manifest, notes)
+
+
+def _step_reasons(recipe: Recipe) -> dict[str, tuple[str, ...]]:
+    """The steps in the order in which they run, with the reasons each may give.
+
+    Reading comes first, and the check of form before any judgement: no row is rejected in favour of one that can't be
+    written.
+    """
+    names = [use.name for use in recipe.steps]
+    names.insert(len(recipe.leading), "format")
+    known = {use.name: use.step.reasons for use in recipe.steps}
+    known |= {"format": REASONS, RENDERING: RENDER_REASONS}
+    return {name: known.get(name, ()) for name in ["read", *names, RENDERING]}
 
 
 def _sources(source: Source, local: LocalPass) -> list[dict[str, Any]]:
@@ -154,7 +168,11 @@ def card_data(
         "examples": {
             "templates": dict(sorted(measure.template_examples.items())),
             "rejects": [
-                {"step": step, "reason": reason, "rows": [{**row, "fields": json.loads(row["fields"])} for row in rows]}
+                {
+                    "step": step,
+                    "reason": reason,
+                    "rows": [{**row, "fields": json.loads(row["fields"])} for row in rows],
+                }
                 for (step, reason), rows in sorted(measure.reject_examples.items())
             ],
         },
@@ -165,7 +183,9 @@ def _reproduce(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]
     """The command that makes this run again, with the files' names but no local path."""
     words = ["python -m curate recipe", recipe.path.name if options["own_recipe"] else recipe.name]
     if options["sources"]:
-        words += [f"--source {entry['split']}={entry['file']}" for entry in manifest["sources"] if "member" not in entry]
+        words += [
+            f"--source {entry['split']}={entry['file']}" for entry in manifest["sources"] if "member" not in entry
+        ]
         words += sorted({f"--source {e['file']}" for e in manifest["sources"] if "member" in e})
     words += [f"--set {key}={_shown(value)}" for key, value in recipe.overrides.items()]
     words += [f"--limit {options['limit']}"] if options["limit"] is not None else []

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -77,8 +77,10 @@ class RunFolder:
 def run_folder(place: Path) -> Iterator[RunFolder]:
     """A folder beside `place` to write a run in; moved to `place` on success, removed on any failure."""
     place = place.absolute()
+    made = [folder for folder in place.parents if not folder.exists()]
     place.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(place)
+    for left in _leftovers(place, "partial"):
+        shutil.rmtree(left, ignore_errors=True)
     aside = place.parent / f".{place.name}.partial-{os.getpid()}"
     aside.mkdir()
     run = RunFolder(aside)
@@ -87,10 +89,8 @@ def run_folder(place: Path) -> Iterator[RunFolder]:
         run.close()
         _move_in(aside, place)
     except BaseException:
-        try:
-            run.close()  # a full disk fails here once more
-        except OSError:
-            pass
+        with suppress(OSError):  # a full disk fails here once more
+            run.close()
         shutil.rmtree(aside, ignore_errors=True)
         raise
 
@@ -108,12 +108,23 @@ def _move_in(aside: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _remove_stale(place: Path) -> None:
-    """Remove what killed runs of the same place left behind."""
-    for left in place.parent.glob(f".{place.name}.partial-*"):
-        pid = left.name.rpartition("-")[2]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
+def _leftovers(place: Path, kind: str) -> list[Path]:
+    """What killed runs of the same place left beside it: unfinished folders, or the older run they were replacing."""
+    if not place.parent.is_dir():
+        return []
+    start = f".{place.name}.{kind}-"
+    found = [path for path in place.parent.iterdir() if path.name.startswith(start)]
+    pids = [(path, path.name[len(start) :]) for path in found]
+    return [path for path, pid in pids if pid.isdigit() and not _alive(int(pid))]
+
+
+def _restore(place: Path) -> None:
+    """Undo a replacement that was killed between its two renames; then the older run is still the run."""
+    for old in _leftovers(place.absolute(), "old"):
+        if place.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(place)
 
 
 def _alive(pid: int) -> bool:
@@ -154,6 +165,7 @@ def check_place(place: Path, fingerprint: str, force: bool) -> dict[str, Any] | 
 
     Raises UserError for a folder that is no run (never touched) and for another run without `force`.
     """
+    _restore(place)
     if not place.exists() and not place.is_symlink():
         return None
     if not place.is_dir():
@@ -167,7 +179,9 @@ def check_place(place: Path, fingerprint: str, force: bool) -> dict[str, Any] | 
     if manifest["fingerprint"] == fingerprint and not broken_outputs(place, manifest):
         return manifest
     if not force:
-        raise UserError(f"{place}: holds another run (recipe, source or options differ); --force replaces it, --out keeps both")
+        raise UserError(
+            f"{place}: holds another run (recipe, source or options differ); --force replaces it, --out keeps both"
+        )
     return None
 
 

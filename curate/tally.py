@@ -8,6 +8,10 @@ from typing import Any
 from curate.types import SPLITS
 
 
+#: The second line of step `format`: rows whose template failed are found while samples are written, after the others.
+RENDERING = "format (rendering)"
+
+
 @dataclass
 class Line:
     """One step on one split. `moved` counts rows that a `split` step took away (negative) or brought (positive)."""
@@ -25,18 +29,22 @@ class Line:
 
 
 class Tally:
-    """Lines in the order in which the steps ran."""
+    """The lines of a run, or of one slice of it."""
 
-    def __init__(self, steps: dict[str, tuple[str, ...]]) -> None:
-        """`steps` maps each step to the reasons it may give, so that a reason nobody met is shown as 0."""
-        self._reasons = steps
+    def __init__(self) -> None:
         self._lines: dict[tuple[str, str], Line] = {}
 
     def line(self, step: str, split: str) -> Line:
-        key = (step, split)
-        if key not in self._lines:
-            self._lines[key] = Line(reasons=dict.fromkeys(self._reasons[step], 0))
-        return self._lines[key]
+        return self._lines.setdefault((step, split), Line())
+
+    def merge(self, other: Tally) -> None:
+        """Add another tally's counts."""
+        for (step, split), more in other._lines.items():
+            line = self.line(step, split)
+            line.rows_in += more.rows_in
+            line.moved += more.moved
+            for name in ("reasons", "flags", "notes", "changes"):
+                add(getattr(line, name), getattr(more, name))
 
     def said(self, step: str, split: str, action: str, reasons: dict[str, int]) -> None:
         """Count verdicts; `action` is reject, flag or note."""
@@ -44,23 +52,28 @@ class Tally:
         target = {"reject": line.reasons, "flag": line.flags, "note": line.notes}[action]
         add(target, reasons)
 
-    def manifest(self) -> list[dict[str, Any]]:
-        """The manifest's `steps`, by step and then by split."""
-        order = {name: i for i, name in enumerate(self._reasons)}
+    def manifest(self, steps: dict[str, tuple[str, ...]]) -> list[dict[str, Any]]:
+        """The manifest's `steps`, by step and then by split.
+
+        `steps` maps each step, in order, to the reasons it may give, so that a reason nobody met is shown as 0.
+        `format` stands a second time, at the end, where a template failed.
+        """
+        order = {name: i for i, name in enumerate(steps)}
         lines = sorted(self._lines.items(), key=lambda item: (order[item[0][0]], SPLITS.index(item[0][1])))
         return [
             {
-                "step": step,
+                "step": "format" if step == RENDERING else step,
                 "split": split,
                 "in": line.rows_in,
                 "out": line.rows_out,
-                "reasons": line.reasons,
+                "reasons": {**dict.fromkeys(steps[step], 0), **dict(sorted(line.reasons.items()))},
                 "flags": dict(sorted(line.flags.items())),
                 "notes": dict(sorted(line.notes.items())),
                 "changes": dict(sorted(line.changes.items())),
                 **({"moved": line.moved} if line.moved else {}),
             }
             for (step, split), line in lines
+            if step != RENDERING or line.reasons
         ]
 
 

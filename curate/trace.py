@@ -12,10 +12,11 @@ from typing import Any
 from curate.formatting.render import form_verdicts, render, samples
 from curate.formatting.templates import load_templates
 from curate.lazy import pl
-from curate.local import choose_reader, soften
+from curate.local import choose_reader
 from curate.readers.options import ReadOptions
 from curate.recipe import Recipe
 from curate.rejects import printed_id
+from curate.slicework import soften
 from curate.steps import Context
 from curate.steps.segment import word_column
 from curate.tasks import TASKS
@@ -49,10 +50,8 @@ def read_rows(recipe: Recipe, file: File, info: FileInfo, limit: int, block: int
 
 def trace(recipe: Recipe, context: Context, file: File, rows: pl.DataFrame) -> Iterator[Stage]:
     """The leading local steps and the check of form; each sees the rows that the one before it kept."""
-    from curate.pipeline import leading
-
     rows = rows.with_columns(order=row_hash(pl.col("rid"), seed_of(file.prefix, context.seed)))
-    for use in leading(recipe):
+    for use in recipe.leading:
         outcome = use.step.module.run(rows, use.options, context)
         yield (stage := _stage(use.name, outcome.rows, outcome.verdicts, use.step.binding, file.split))
         rows = kept(stage)
@@ -74,10 +73,8 @@ def kept(stage: Stage) -> pl.DataFrame:
 
 def as_samples(recipe: Recipe, context: Context, file: File, rows: pl.DataFrame) -> tuple[list[Stage], dict[int, Any]]:
     """Trailing local steps on the rows, and the samples of those that are left, by rid; judgements are not made."""
-    from curate.pipeline import leading
-
     stages, words = [], []
-    for use in [use for use in recipe.steps if use.step.kind == "local"][len(leading(recipe)) :]:
+    for use in recipe.trailing:
         outcome = use.step.module.run(rows, use.options, context)
         stages.append(_stage(use.name, outcome.rows, outcome.verdicts, use.step.binding, file.split))
         rows = kept(stages[-1])

@@ -25,7 +25,7 @@ class UserError(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """One file of one split. `partner` is the target side of a parallel pair, `member` the inner split of a JSON object."""
+    """One file of one split. `partner`: the target side of a parallel pair; `member`: a split inside a JSON object."""
 
     path: Path
     name: str

@@ -20,4 +20,8 @@ def of(recipe: Recipe) -> dict[str, str]:
     names = ["polars", "polars-hash", "jinja2"]
     if recipe.step("segment") is not None:
         names += ["jieba", "rjieba"]
-    return {"jingtiao": own_version(), **{name: version(name) for name in names}, "unicode": unicodedata.unidata_version}
+    return {
+        "jingtiao": own_version(),
+        **{name: version(name) for name in names},
+        "unicode": unicodedata.unidata_version,
+    }

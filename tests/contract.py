@@ -6,9 +6,9 @@ mistakes. ARCHITECTURE, "The run folder", is the text behind it.
 What it takes the contract to mean where the text leaves room:
 
 - `manifest.outputs` lists at least every split file and rejected.jsonl; a split has a file just if rows were written.
-- `steps` holds the entries of each split in the order in which the steps ran (a step that ran twice has two). `reasons`
+- `steps` holds the entries of each split in the order in which the steps ran (one that ran twice has two). `reasons`
   counts rejects, `flags` flags, `moved` the rows that `split` brought (or took, negative): in − reasons + moved = out.
-  The last `out` of a split is `written`. A flagged row that a later step rejects, or that is moved, takes its flag along.
+  The last `out` of a split is `written`. A flagged row that is rejected later, or moved, takes its flag along.
 - A `kept_id`, followed through rejected.jsonl, must end at a *written* row; only the reject's own null means "none".
 """
 

@@ -151,8 +151,10 @@ def key_of(fields: Row, names: Iterable[str], by: str, symmetric: bool) -> Any:
 # ---- judging again
 
 
-def judged(rows: list[tuple[str, str, Row]], task_name: str, steps: list[Any]) -> tuple[dict[str, Row], dict[str, list[str]]]:
-    """What label_conflict, exact_dedup and leak_check must say of `rows` (id, split, record; in the order of their rids).
+def judged(
+    rows: list[tuple[str, str, Row]], task_name: str, steps: list[Any]
+) -> tuple[dict[str, Row], dict[str, list[str]]]:
+    """What label_conflict, exact_dedup and leak_check must say of `rows` (id, split, record; by rid).
 
     `steps` are a recipe's step uses. Returns the rejects by id ({"step", "reason", "kept_id"}) and the flags by id.
     """
@@ -312,11 +314,11 @@ def judged_again(run: Path, recipe: Recipe) -> list[str]:
     rows += [(row["id"], row["split"], row["fields"]) for row in lost.values()]
     rows.sort(key=lambda row: (SPLITS.index(row[1]), row[0]))
     gone, flags = judged(rows, recipe.task, list(recipe.steps))
+    told = {name: {key: row[key] for key in ("step", "reason", "kept_id")} for name, row in lost.items()}
     found = [
-        f"{name}: {({k: lost[name][k] for k in gone.get(name, ('step', 'reason', 'kept_id'))} if name in lost else 'kept')}, "
-        f"recounted {gone.get(name, 'kept')}"
-        for name in {*gone, *lost}
-        if name not in gone or name not in lost or any(lost[name][key] != value for key, value in gone[name].items())
+        f"{name}: {told.get(name, 'kept')}, recounted {gone.get(name, 'kept')}"
+        for name in {*gone, *told}
+        if told.get(name) != gone.get(name)
     ]
     for split in SPLITS:
         for row in samples(run, split):

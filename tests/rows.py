@@ -33,7 +33,9 @@ REAL = {
 
 
 def context(task: str, labels: dict[str, str] | None = None, seed: int = 0, workers: int = 1) -> Context:
-    return Context(TASKS[task], (LABELS if labels is None else labels) if TASKS[task].has_labels else {}, seed, workers)
+    return Context(
+        TASKS[task], (LABELS if labels is None else labels) if TASKS[task].has_labels else {}, seed, workers
+    )
 
 
 def frame(task: str, *records: dict[str, Any]) -> pl.DataFrame:

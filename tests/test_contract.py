@@ -167,7 +167,9 @@ BREAKAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     ),
     "step counts a flag as a reject": (
         "mrc",
-        manifest(lambda m: step_entry(m["steps"], "locate_answer", "test").update(flags={}, reasons={"not_in_context": 1})),
+        manifest(
+            lambda m: step_entry(m["steps"], "locate_answer", "test").update(flags={}, reasons={"not_in_context": 1})
+        ),
         "locate_answer: 4 − 1 + 0 is not 4",
     ),
     "step forgets its flags": (

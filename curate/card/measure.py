@@ -27,8 +27,8 @@ def leak_columns(context: Context) -> set[str]:
 def leak_matrix(keys: pl.DataFrame, fields: tuple[str, ...], context: Context) -> dict[str, dict[str, Any]]:
     """For validation and test: how many of their rows have a key that also stands in another split.
 
-    {"validation": {"train": {"rows": 338, "of": 1200, "share": 0.2817, "other_label": 5}}}. For pairs also how many of the
-    split's sentences stand in some pair of the other split; for reading how many distinct contexts.
+    {"validation": {"train": {"rows": 338, "of": 1200, "share": 0.2817, "other_label": 5}}}. For pairs also how many of
+    the split's sentences stand in some pair of the other split; for reading how many distinct contexts.
     """
     task = context.task
     wanted = ["rid", "split", *(["label"] if task.has_labels else []), *sorted(c for c in keys.columns if "|" in c)]
@@ -73,7 +73,7 @@ def _sentences(rows: pl.DataFrame, other: pl.DataFrame) -> dict[str, int]:
 def duplicate_table(keys: pl.DataFrame, said: pl.DataFrame) -> dict[str, dict[str, Any]]:
     """Per split: rows that repeat an earlier one by the recipe's rule, by the way they do.
 
-    `said` are exact_dedup's verdicts with their splits, rejects and flags alike; `keys` the rows it judged.
+    `said` are exact_dedup's verdicts on all of `keys`, with their splits: what other steps removed counts too.
     """
     table = {}
     for split, n in sorted(keys["split"].value_counts().iter_rows()):

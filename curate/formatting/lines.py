@@ -41,8 +41,8 @@ def sample_lines(
 ) -> pl.DataFrame:
     """`rid`, `template`, `line` (the sample as JSON) and `rendered`, in the order of the rows.
 
-    `rows` has the record's fields, `order`, `id`, `flags` and the columns in `words`. `rendered` is false where a template
-    of more than plain names failed; such a row has no line worth writing.
+    `rows` has the record's fields, `order`, `id`, `flags` and the columns in `words`. `rendered` is false where a
+    template of more than plain names failed; such a row has no line worth writing.
     """
     eligible = templates.eligible(evaluation)
     full = with_variables(rows, context).with_columns(_which=pl.col("order") % len(eligible))
@@ -58,7 +58,9 @@ def sample_lines(
             rendered = None if _is_plain(template) else full.filter(pl.col("_which") == which)
             done.append(_lines(group, rendered, template, context, tail))
     if not done:
-        return pl.DataFrame(schema={"rid": pl.UInt64, "template": pl.String, "line": pl.String, "rendered": pl.Boolean})
+        return pl.DataFrame(
+            schema={"rid": pl.UInt64, "template": pl.String, "line": pl.String, "rendered": pl.Boolean}
+        )
     return pl.concat(done).sort("rid")
 
 
@@ -114,7 +116,9 @@ def _text(literal: str) -> pl.Expr:
 
 def _pieces(template: Template, part: str) -> list[pl.Expr]:
     """The part's text and variables, escaped, as they stand in the line."""
-    return [pl.lit(_quoted(piece)) if fixed else pl.col(piece) for piece, fixed in template.pieces(part)] or [pl.lit("")]
+    return [pl.lit(_quoted(piece)) if fixed else pl.col(piece) for piece, fixed in template.pieces(part)] or [
+        pl.lit("")
+    ]
 
 
 def _meta(context: Context, words: list[str], source_ids: bool) -> list[pl.Expr]:

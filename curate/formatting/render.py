@@ -19,7 +19,7 @@ _ORDERS = 64
 
 @lru_cache(maxsize=8)
 def label_orders(words: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """The orders in which label words are offered; a row takes one by its hash, so no position gives the answer away."""
+    """The orders in which label words are offered; a row takes one by its hash: no position gives the answer away."""
     if factorial(len(words)) <= _ORDERS:
         return tuple(permutations(words))
     return tuple(
@@ -56,8 +56,9 @@ def form_verdicts(rows: pl.DataFrame, context: Context, split: str) -> pl.DataFr
     return verdicts(judged, reason=pl.col("reason"))
 
 
-#: The reasons of step `format`, for the manifest.
-REASONS = ("empty_field", "unlabelled", "too_few_turns", "empty_turn", "template_error")
+#: The reasons of step `format`, for the manifest; the last is found only when samples are written.
+REASONS = ("empty_field", "unlabelled", "too_few_turns", "empty_turn")
+RENDER_REASONS = ("template_error",)
 
 
 def unlabelled(task: Task) -> pl.Expr:
@@ -147,11 +148,15 @@ def _render_one(group: pl.DataFrame, template: Template, parts: list[str]) -> pl
                 failed[i] = True
         columns[part] = pl.lit(pl.Series(texts, dtype=pl.String))
     rendered = pl.lit(pl.Series(failed, dtype=pl.Boolean)).not_() if any(failed) else pl.lit(True)
-    return group.with_columns(
-        pl.lit(template.id).alias("template"),
-        *[columns[part].alias(f"_{part}") for part in parts],
-        rendered=rendered,
-    ).drop([part for part in parts if part in group.columns]).rename({f"_{part}": part for part in parts})
+    return (
+        group.with_columns(
+            pl.lit(template.id).alias("template"),
+            *[columns[part].alias(f"_{part}") for part in parts],
+            rendered=rendered,
+        )
+        .drop([part for part in parts if part in group.columns])
+        .rename({f"_{part}": part for part in parts})
+    )
 
 
 def samples(rows: pl.DataFrame, context: Context, words: list[str], source_ids: bool) -> pl.DataFrame:
@@ -172,14 +177,20 @@ def samples(rows: pl.DataFrame, context: Context, words: list[str], source_ids: 
     ]
     if task.name == "pair":
         meta.append(pl.struct(a=pl.col("a"), b=pl.col("b")).alias("fields"))
-    references = {"mrc": pl.col("answers"), "summarization": pl.concat_list("summary"), "dialogue": pl.concat_list("reply")}
+    references = {
+        "mrc": pl.col("answers"),
+        "summarization": pl.concat_list("summary"),
+        "dialogue": pl.concat_list("reply"),
+    }
     if task.name in references:
         nothing = pl.lit([], dtype=pl.List(pl.String))
         meta.append(pl.when(no_answer).then(nothing).otherwise(references[task.name]).alias("references"))
     if source_ids:
         meta.append(pl.col("source_id").fill_null(""))
     if words:
-        meta.append(pl.struct(pl.col(name).fill_null("").alias(name.partition("|")[2]) for name in words).alias("words"))
+        meta.append(
+            pl.struct(pl.col(name).fill_null("").alias(name.partition("|")[2]) for name in words).alias("words")
+        )
     head = ["instruction", "input", output]
     if task.name == "dialogue":
         head += ["history", "system"]

@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -52,7 +53,7 @@ class Cutter:
 
     @lru_cache(maxsize=1)  # noqa: B019 (one cutter lives as long as the process)
     def _jieba(self) -> Any:
-        """jieba itself, loaded when first needed. Its shared cache file is never touched; ours is private, and gone."""
+        """jieba itself, loaded when first needed. Its shared cache file is never touched; ours is private and gone."""
         import logging
 
         import jieba
@@ -117,6 +118,7 @@ class CutterPool:
         self._workers = workers
         self._here = Cutter(engine, user_dict)
         self._children: list[subprocess.Popen[bytes]] = []
+        self._lock = threading.Lock()
 
     def join(self, texts: list[str]) -> list[str]:
         """`Cutter.join` of each distinct text, spread over the workers when there is enough to do."""
@@ -129,6 +131,10 @@ class CutterPool:
     def _join(self, texts: list[str]) -> list[str]:
         if self._workers < 2 or len(texts) < 4 * CHUNK:
             return self._here.join(texts)
+        with self._lock:  # slices are worked on in threads; the pipes are for one at a time
+            return self._join_in_children(texts)
+
+    def _join_in_children(self, texts: list[str]) -> list[str]:
         if not self._children:
             command = [sys.executable, "-m", "curate.text.segment", *self._arguments]
             pipe = subprocess.PIPE

@@ -212,7 +212,9 @@ def test_cmrc_recount(corpora: Path, tmp_path: Path) -> None:
         assert said["written"] == 3219
         entry = steps_of(run, "locate_answer", "validation")
         assert sum(entry["reasons"].values()) == 0
-        runs.append((entry["flags"], [(row["meta"]["source_id"], row["output"]) for row in samples(run, "validation")]))
+        runs.append(
+            (entry["flags"], [(row["meta"]["source_id"], row["output"]) for row in samples(run, "validation")])
+        )
         # Cleaning the context and its answers alike may bring an answer back, and never loses one.
         assert 0 < sum(entry["flags"].values()) <= absent
     assert runs[0] == runs[1]
@@ -225,9 +227,13 @@ texts = st.lists(st.sampled_from(PIECES), min_size=0, max_size=2).map("".join)
 labels = st.sampled_from(["0", "1", "0", "1", "1.0", "", "x"])
 pairs = st.lists(st.tuples(texts, texts, labels), max_size=12)
 reviews = st.lists(st.tuples(texts, labels), max_size=12)
-turns = st.lists(st.lists(st.sampled_from(["好", "好！", "a", "A", "-1", "嗯？"]), min_size=1, max_size=4), max_size=10)
+turns = st.lists(
+    st.lists(st.sampled_from(["好", "好！", "a", "A", "-1", "嗯？"]), min_size=1, max_size=4), max_size=10
+)
 by = st.sampled_from(["text", "key"])
-few = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+few = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 BASE: list[Any] = ["normalise", "require"]
 
@@ -249,7 +255,7 @@ def write_corpus(folder: Path, task: str, corpus: dict[str, list[Any]]) -> None:
 
 
 def run_random(task: str, corpus: dict[str, list[Any]], steps: list[Any], folder: Path, name: str = "run") -> Path:
-    """A run of the corpus; examples of which nothing can be read are passed over, once the message is the right one."""
+    """A run of the corpus; examples of which nothing can be read are passed over if the message is the right one."""
     assume(any(corpus.values()))
     source = folder / f"{name}-source"
     write_corpus(source, task, corpus)
@@ -290,7 +296,9 @@ def check_random(task: str, corpus: dict[str, list[Any]], judgements: list[Any])
         if task != "dialogue":
             assert broken_promises(run, recipe) == []
         gone, flags = judged(reached(corpus, task), task, list(recipe.steps))
-        said = {row["id"]: row for row in rejects(run) if row["step"] in ("label_conflict", "exact_dedup", "leak_check")}
+        said = {
+            row["id"]: row for row in rejects(run) if row["step"] in ("label_conflict", "exact_dedup", "leak_check")
+        }
         assert {name: {key: row[key] for key in ("step", "reason", "kept_id")} for name, row in said.items()} == gone
         there = [row["meta"] for split in SPLITS for row in samples(run, split)]
         assert {meta["id"]: sorted(filter(None, meta["flags"].split(","))) for meta in there} == {
@@ -364,7 +372,7 @@ def test_cap(train: Any, per: str, maximum: int, first: bool) -> None:
 @few
 @given(train=reviews, share=st.sampled_from([0.2, 0.5]), trailing=st.integers(1, 6))
 def test_split(train: Any, share: float, trailing: int) -> None:
-    """Rows are moved by their key, so no text stands on both sides; a moved row is an evaluation row like any other."""
+    """Rows are moved by their key: no text stands on both sides; a moved row is an evaluation row like any other."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         steps = [
@@ -382,7 +390,8 @@ def outcome(run: Path, by_rule: str) -> Any:
     """What a run came to, whatever the order of its rows: the texts of each split by their key, and the funnel."""
     written = {
         split: Counter(
-            (key_of(row["meta"]["fields"], ("a", "b"), by_rule, True), row["meta"]["label"]) for row in samples(run, split)
+            (key_of(row["meta"]["fields"], ("a", "b"), by_rule, True), row["meta"]["label"])
+            for row in samples(run, split)
         )
         for split in SPLITS
     }
@@ -403,7 +412,9 @@ def test_order_of_rows_changes_no_count(train: Any, validation: Any, rule: str, 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         ends = [
-            run_random("pair", {"train": rows, "validation": validation, "test": []}, [*BASE, *judgements], folder, name)
+            run_random(
+                "pair", {"train": rows, "validation": validation, "test": []}, [*BASE, *judgements], folder, name
+            )
             for name, rows in (("one", train), ("other", shuffled))
         ]
         assert outcome(ends[0], rule) == outcome(ends[1], rule)
@@ -413,13 +424,13 @@ def test_order_of_rows_changes_no_count(train: Any, validation: Any, rule: str, 
 
 MARKUP = [
     "（", "）", "，", "(", ")", "《", "》", "[哈哈]", "[", "]", "-{", "}-", "{", "}", "zh-hans:", "zh-hant:", ";", "|",
-    "<ref>", "<br/>", "</ref>", "//@a:", "回复@b:", "回复 @b：", "好", "a", " ", "\u3000", "\u200b", "\x07", "Ａ", "\n",
-    "１", "\ufeff", "\u00ad", "e\u0301", "\u0301",
+    "<ref>", "<br/>", "</ref>", "//@a:", "回复@b:", "回复 @b：", "好", "a", " ", "\u3000", "\u200b", "\x07", "Ａ",
+    "１", "\n", "\ufeff", "\u00ad", "e\u0301", "\u0301",
 ]  # fmt: skip
 marked = st.lists(st.sampled_from(MARKUP), max_size=10).map("".join)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(marked, marked, st.lists(marked, max_size=2)), min_size=1, max_size=4), st.booleans())
 def test_local_steps_run_twice(rows: list[Any], weibo: bool) -> None:
     import polars as pl

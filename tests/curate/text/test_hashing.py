@@ -68,7 +68,9 @@ def test_known_values_never_change() -> None:
     assert hash_series(pl.Series(["", "你好", "abc"])).to_list() == KNOWN_TEXTS
     assert [mix_int(value) for value in (0, 1, 2**64 - 1)] == KNOWN_MIXED
     assert [seed_of("lcqmc/train", 0), seed_of("lcqmc/train", 1), seed_of("", 0)] == KNOWN_SEEDS
-    assert column([0, 1, 17]).select(row_hash(pl.col("x"), seed_of("lcqmc/train", 0))).to_series().to_list() == KNOWN_ROWS
+    assert (
+        column([0, 1, 17]).select(row_hash(pl.col("x"), seed_of("lcqmc/train", 0))).to_series().to_list() == KNOWN_ROWS
+    )
 
 
 KNOWN_TEXTS = [3244421341483603138, 12506599956539412720, 8696274497037089104]

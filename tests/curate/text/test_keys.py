@@ -18,7 +18,10 @@ from curate.text.keys import TURN, compare_key, group_hash, key_frame, key_serie
 
 #: Characters that Python's and polars' Unicode tables both know, and the ones the rule speaks of more often.
 TEXTS = st.text(
-    st.one_of(st.characters(exclude_categories=("Cs", "Cn")), st.sampled_from("-%#&*.,+ 　，。！·—3aZß ςΣ\u200b\ufe0f你好㐀Ａ１"))
+    st.one_of(
+        st.characters(exclude_categories=("Cs", "Cn")),
+        st.sampled_from("-%#&*.,+ 　，。！·—3aZß ςΣ\u200b\ufe0f你好㐀Ａ１"),
+    )
 )
 
 
@@ -57,7 +60,16 @@ def test_the_text_key_is_nfkc_without_white_space(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("3.5", "35"), ("C++", "C#"), ("C", "C#"), ("3元", "5元"), ("-5度", "5度"), ("50%", "50"), ("a-b", "ab"), ("？", "！")],
+    [
+        ("3.5", "35"),
+        ("C++", "C#"),
+        ("C", "C#"),
+        ("3元", "5元"),
+        ("-5度", "5度"),
+        ("50%", "50"),
+        ("a-b", "ab"),
+        ("？", "！"),
+    ],
 )
 def test_what_must_stay_apart(one: str, other: str) -> None:
     assert compare_key(one) != compare_key(other)

@@ -49,10 +49,13 @@ def test_words(fast: Cutter, original: Cutter) -> None:
 
 def test_lines_made_of_what_is_difficult(fast: Cutter, original: Cutter) -> None:
     choose = random.Random(5)
-    pieces = (
-        "- _ + # & . % -- ... 3.14 50% 2008-6-1 v1.2.3 a_b C++ c# AT&T 3G Ａ１ １２３ ： ， 😀 é ß 日本語 カタカナ 한국 㐀 𠀀 〇 々 1e-5 "
-        "foo@bar.com T恤 卡拉OK x86-64 0.5% ‰ １．５ · — www.a.com ! ( ) / \\ ' \" ~ ^ * = | < > 中国 我们 研究生 发展中国家 的 了"
-    ).split(" ") + [" ", "\u3000", "\t", "\n", "\u200b"]
+    pieces = [
+        "-", "_", "+", "#", "&", ".", "%", "--", "...", "3.14", "50%", "2008-6-1", "v1.2.3", "a_b", "C++", "c#",
+        "AT&T", "3G", "Ａ１", "１２３", "：", "，", "😀", "é", "ß", "日本語", "カタカナ", "한국", "㐀", "𠀀",
+        "〇", "々", "1e-5", "foo@bar.com", "T恤", "卡拉OK", "x86-64", "0.5%", "‰", "１．５", "·", "—",
+        "www.a.com", "!", "(", ")", "/", "\\", "'", '"', "~", "^", "*", "=", "|", "<", ">", "中国", "我们",
+        "研究生", "发展中国家", "的", "了", " ", "\u3000", "\t", "\n", "\u200b",
+    ]  # fmt: skip
     for _ in range(4000):
         parts = [
             choose.choice(pieces) if choose.random() < 0.7 else chr(choose.randrange(0x4E00, 0x9FD6))
@@ -141,7 +144,7 @@ def test_words_are_joined_by_single_spaces(fast: Cutter) -> None:
 def test_a_pool_cuts_like_one_process(monkeypatch: pytest.MonkeyPatch, fast: Cutter) -> None:
     monkeypatch.setattr(segment, "CHUNK", 50)
     texts = [f"今天是第{n}天，版本{n}.{n % 7}-{n % 3}，天气{'很' * (n % 4)}好\n㐀" for n in range(1003)]
-    texts += texts[:500] + ["", " ", "\x00", "🀄"]
+    texts += [*texts[:500], "", " ", "\x00", "🀄"]
     expected = fast.join(texts)
     pool = CutterPool("rjieba", None, 3)
     try:

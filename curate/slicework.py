@@ -1,0 +1,73 @@
+"""One slice on its way through local steps: the only place where a local step's verdicts are carried out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curate.lazy import pl
+from curate.rejects import from_verdicts
+from curate.steps import Context
+from curate.tally import Tally, add
+
+
+class SliceWork:
+    """The rows of a slice, and everything that was said of them: rejects, flags, counts, words.
+
+    A slice has a tally of its own, so that slices can be worked on side by side and added up in their order.
+    """
+
+    def __init__(self, rows: pl.DataFrame, split: str, context: Context) -> None:
+        self.rows = rows
+        self.split = split
+        self.tally = Tally()
+        self.rejects: list[pl.DataFrame] = []
+        self.flags: list[pl.DataFrame] = []
+        self.words: list[tuple[pl.DataFrame, dict[str, int]]] = []
+        self._context = context
+
+    def run(self, use: Any) -> None:
+        """Carry out one local step (a `StepUse`)."""
+        outcome = use.step.module.run(self.rows, use.options, self._context)
+        self.rows = outcome.rows
+        add(self.tally.line(use.name, self.split).changes, outcome.counts)
+        if outcome.words is not None:
+            self.words.append((outcome.words, outcome.counts))
+        self.act(use.name, use.step.binding, outcome.verdicts)
+
+    def act(self, step: str, binding: bool, said: pl.DataFrame | None, line: str | None = None) -> None:
+        """Carry out verdicts; `line` is the tally's line where it has another name than the step."""
+        line = line or step
+        self.tally.line(line, self.split).rows_in += len(self.rows)
+        if said is None or not len(said):
+            return
+        said = soften(said, binding, self.split)
+        count_verdicts(self.tally, line, self.split, said)
+        self.flags.append(flag_texts(step, said))
+        rejected = said.filter(pl.col("action") == "reject")
+        if not len(rejected):
+            return
+        fields = list(self._context.task.fields)
+        told = rejected.select("rid", "reason", "kept", "score")
+        self.rejects.append(from_verdicts(self.rows, told, step, self.split, fields))
+        self.rows = self.rows.join(rejected, on="rid", how="anti", maintain_order="left")
+
+
+def soften(said: pl.DataFrame, binding: bool, split: str) -> pl.DataFrame:
+    """On evaluation splits a reject is a flag, unless the step defines the split or judges form."""
+    if binding or split == "train":
+        return said
+    action = pl.when(pl.col("action") == "reject").then(pl.lit("flag")).otherwise(pl.col("action"))
+    return said.with_columns(action.alias("action"))
+
+
+def count_verdicts(tally: Tally, step: str, split: str, said: pl.DataFrame) -> None:
+    """Add verdicts to the funnel."""
+    for action, reason, n in said.group_by("action", "reason").len().sort("action", "reason").iter_rows():
+        if action in ("reject", "flag", "note"):
+            tally.said(step, split, action, {reason: n})
+
+
+def flag_texts(step: str, said: pl.DataFrame) -> pl.DataFrame:
+    """`rid`, `flag` (`step:reason`) of the verdicts that flag."""
+    flagged = said.filter(pl.col("action") == "flag").sort("rid", "reason")
+    return flagged.select("rid", flag=pl.lit(f"{step}:") + pl.col("reason"))
