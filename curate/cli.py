@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from curate.recipe import Recipe
 
 PROG = "python -m curate"
+#: The exit code after Ctrl-C.
+INTERRUPTED = 130
 
 #: What the machine refuses, through no bug of ours: said in one line, like wrong input.
 _MACHINE_NAMES = "ENOSPC EDQUOT EACCES EPERM EROFS ENOENT EISDIR ENOTDIR ENAMETOOLONG EMFILE EFBIG EIO"
@@ -311,7 +313,7 @@ def _run(args: list[str]) -> int:
     except typer.Exit as done:
         return done.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _errors(["interrupted"], code=130)
+        return _errors(["interrupted"], code=INTERRUPTED)
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.errno not in _MACHINE:
             raise

@@ -156,7 +156,8 @@ class LocalPass:
                 shown = " ".join(first.raw.split())[:120]
                 raise UserError(
                     f"{file.name}:{first.line}: {bad} of the {read} rows of {split} can't be read; the first "
-                    f"is a case of {first.reason}: {shown!r}; is this the right file? --set source.columns=… names its columns"
+                    f"is a case of {first.reason}: {shown!r}; is this the right file? "
+                    "--set source.columns=… names its columns"
                 )
         if not any(self._read.values()):
             raise UserError("the source has no rows; name other files with --source")

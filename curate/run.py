@@ -92,6 +92,9 @@ def run_folder(place: Path) -> Iterator[RunFolder]:
         with suppress(OSError):  # a full disk fails here once more
             run.close()
         shutil.rmtree(aside, ignore_errors=True)
+        with suppress(OSError):  # not empty: something else came in meanwhile
+            for folder in made:
+                folder.rmdir()
         raise
 
 
@@ -115,13 +118,14 @@ def _leftovers(place: Path, kind: str) -> list[Path]:
     start = f".{place.name}.{kind}-"
     found = [path for path in place.parent.iterdir() if path.name.startswith(start)]
     pids = [(path, path.name[len(start) :]) for path in found]
-    return [path for path, pid in pids if pid.isdigit() and not _alive(int(pid))]
+    # A process of our own number is gone too, or we would not have it: in a container every run may be process 7.
+    return [path for path, pid in pids if pid.isdigit() and (int(pid) == os.getpid() or not _alive(int(pid)))]
 
 
 def _restore(place: Path) -> None:
     """Undo a replacement that was killed between its two renames; then the older run is still the run."""
     for old in _leftovers(place.absolute(), "old"):
-        if place.exists():
+        if place.exists() or not (old / MANIFEST).is_file():
             shutil.rmtree(old, ignore_errors=True)
         else:
             old.rename(place)
@@ -167,6 +171,9 @@ def check_place(place: Path, fingerprint: str, force: bool) -> dict[str, Any] | 
     """
     _restore(place)
     if not place.exists() and not place.is_symlink():
+        above = next(folder for folder in place.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise UserError(f"{place}: {above} is a file; name another folder with --out")
         return None
     if not place.is_dir():
         raise UserError(f"{place}: is a file; name a folder with --out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 from curate.lazy import pl
@@ -26,7 +27,9 @@ class Store:
             self._items.append(frame)
             return
         path = self._folder / f"slice-{len(self._items):06d}.arrow"
-        frame.write_ipc(path)
+        buffer = BytesIO()
+        frame.write_ipc(buffer)
+        path.write_bytes(buffer.getbuffer())  # polars' own errors of a full disk have no errno
         self._items.append(path)
 
     def take(self, index: int) -> pl.DataFrame:

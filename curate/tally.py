@@ -7,7 +7,6 @@ from typing import Any
 
 from curate.types import SPLITS
 
-
 #: The second line of step `format`: rows whose template failed are found while samples are written, after the others.
 RENDERING = "format (rendering)"
 

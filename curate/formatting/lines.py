@@ -12,6 +12,7 @@ from curate.formatting.render import render, unlabelled, with_variables
 from curate.formatting.templates import PARTS, Template, TemplateSet
 from curate.lazy import pl
 from curate.steps import Context
+from curate.text.distinct import put
 
 #: What JSON does not allow between quotes as it is.
 _SPECIAL = {chr(code): json.dumps(chr(code))[1:-1] for code in (*range(0x20), ord('"'), ord("\\"))}
@@ -24,7 +25,8 @@ def escape(texts: pl.Series) -> pl.Series:
     where = texts.str.contains(_LOOK).arg_true()
     if not len(where):
         return texts
-    return texts.scatter(where, texts.gather(where).str.replace_many(list(_SPECIAL), list(_SPECIAL.values())))
+    escaped = texts.gather(where).str.replace_many(list(_SPECIAL), list(_SPECIAL.values()))
+    return put(texts, where, escaped)
 
 
 def _quoted(text: str) -> str:

@@ -84,7 +84,11 @@ def _environment() -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     # No autoescape: the output is text for a model, not HTML.
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    made = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    # jinja2's own names (range, lipsum, …) are no variables of a task, and what is drawn at random differs by run.
+    made.globals.clear()
+    del made.filters["random"]
+    return made
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ def load_templates(path: Path, task: str) -> TemplateSet:
         raise UserError(f"{path}:1:1: a template file has `task:` and a list `templates:`")
     if data.get("task") != task:
         problems.add(("task",), f"these templates are for task {data.get('task')!r}, the recipe's task is {task!r}")
+        problems.check()  # what follows from it needs no line of its own
     templates = []
     for i, entry in enumerate(data["templates"]):
         trail = ("templates", i)

@@ -33,7 +33,7 @@ def normalise_field(column: pl.Series, counts: dict[str, int]) -> pl.Series:
 
 
 def map_texts(column: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """`change(Series) -> Series` applied to a string column, or to the strings of a column of lists; nulls stay."""
+    """`change(Series) -> Series` applied to a string column, or to the strings in a column of lists; not to nulls."""
     if column.dtype == pl.String:
         where = column.is_not_null().arg_true()
         if len(where) == len(column):

@@ -63,6 +63,6 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
 
 def count_words(texts: pl.Series) -> pl.DataFrame:
     """How often each word (`word`, `count`) stands in texts of words joined by spaces; each text is split once."""
-    repeated = texts.drop_nulls().value_counts(name="count")
+    repeated = texts.drop_nulls().alias("word").value_counts(name="count")
     words = repeated.select(pl.col("word").str.split(" "), pl.col("count").cast(pl.Int64)).explode("word")
     return words.filter(pl.col("word") != "").group_by("word").agg(pl.col("count").sum())

@@ -138,7 +138,10 @@ class CutterPool:
         if not self._children:
             command = [sys.executable, "-m", "curate.text.segment", *self._arguments]
             pipe = subprocess.PIPE
-            self._children = [subprocess.Popen(command, stdin=pipe, stdout=pipe) for _ in range(self._workers)]
+            # A process group of their own: Ctrl-C at a terminal must not hit them, least of all while they start.
+            self._children = [
+                subprocess.Popen(command, stdin=pipe, stdout=pipe, process_group=0) for _ in range(self._workers)
+            ]
         chunks = [texts[i : i + CHUNK] for i in range(0, len(texts), CHUNK)]
 
         def work(number: int) -> list[tuple[int, list[str]]]:

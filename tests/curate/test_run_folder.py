@@ -334,7 +334,14 @@ def test_a_damaged_run_is_written_again(tmp_path: Path) -> None:
 def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
     """Leftovers of processes that are gone go; those of a run that is still at work stay."""
     dead = 2**22 + 12345  # above any pid of Linux
-    for name in (f".run.partial-{dead}", f".run.old-{dead}", f".run.partial-{os.getppid()}", f".other.partial-{dead}"):
+    own = os.getpid()  # containers give every run the same number
+    for name in (
+        f".run.partial-{dead}",
+        f".run.old-{dead}",
+        f".run.partial-{own}",
+        f".run.partial-{os.getppid()}",
+        f".other.partial-{dead}",
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "train.jsonl").write_text("{}\n", encoding="utf-8")
     curate("lcqmc", tmp_path / "run")

@@ -42,7 +42,7 @@ def record(task: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("task", "step", "options"), CASES, ids=IDS)
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_order_and_repetition(task: str, step: str, options: dict[str, Any], data: st.DataObject) -> None:
     drawn = data.draw(st.lists(st.tuples(record(task), SPLIT), min_size=1, max_size=12))

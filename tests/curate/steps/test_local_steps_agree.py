@@ -30,13 +30,21 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 ]
 IDS = [f"{step}-{task}-{i}" for i, (task, step, _) in enumerate(CASES)]
 
+MARKUP = [
+    "-{zh-hans:计算机;zh-hant:電腦}-",
+    "（，（））",
+    "好//@某人：转",
+    "回复@某:回复@乙:好",
+    "[哈[哈]哈]",
+    "<ref>甲</ref>",
+]
 TEXT = st.text(
     st.one_of(
         st.sampled_from("你好吗我们Ａ１ab3 　\u200b\r\n，。()（）[]《》{}<>-:;@/|，"),
         st.characters(exclude_categories=("Cs",)),
     ),
     max_size=12,
-) | st.sampled_from(["-{zh-hans:计算机;zh-hant:電腦}-", "（，（））", "好//@某人：转", "回复@某:回复@乙:好", "[哈[哈]哈]", "<ref>甲</ref>"])
+) | st.sampled_from(MARKUP)
 
 
 def records(task: str) -> st.SearchStrategy[pl.DataFrame]:
@@ -100,14 +108,14 @@ def check_again(step: str, options: dict[str, Any], rows: pl.DataFrame, ctx: Con
 
 
 @pytest.mark.parametrize(("task", "step", "options"), CASES, ids=IDS)
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_slice(task: str, step: str, options: dict[str, Any], data: st.DataObject) -> None:
     check_slices(step, options, data.draw(records(task)), context(task), data.draw(st.integers(1, 4)))
 
 
 @pytest.mark.parametrize(("task", "step", "options"), CASES, ids=IDS)
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_second_time_changes_nothing(task: str, step: str, options: dict[str, Any], data: st.DataObject) -> None:
     check_again(step, options, data.draw(records(task)), context(task))

@@ -12,7 +12,10 @@ from rows import REAL, real_rows
 
 from curate.text.width import KINDS, normalise_series, normalise_text
 
-SPECIAL = "Ａｚ９　\u3000\r\n\t\x00\x08\x0b\x1f\x7f\x85\xa0\xad\u061c\u180e\u200b\u200d\u2028\u2066\ufeff😀👩❤️🏽 ，。！？；：（）％"  # noqa: E501
+SPECIAL = (
+    "Ａｚ９　\u3000\r\n\t\x00\x08\x0b\x1f\x7f\x85\xa0\xad\u061c\u180e\u200b\u200d\u2028\u2066\ufeff😀👩❤️🏽"
+    " ，。！？；：（）％"
+)
 TEXTS = st.text(st.one_of(st.characters(exclude_categories=("Cs",)), st.sampled_from(SPECIAL)))
 
 
