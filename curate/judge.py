@@ -14,6 +14,7 @@ from curate.steps import Context
 from curate.steps.exact_dedup import Options as DedupOptions
 from curate.steps.exact_dedup import judge as dedup
 from curate.tally import Tally
+from curate.text.keys import group_hash, key_column
 from curate.types import SPLITS
 
 
@@ -32,8 +33,9 @@ class State:
 
 def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) -> State:
     """Carry out the recipe's judgements in order; each sees only the rows that earlier ones kept."""
+    keys = keys.with_columns(shared=_shared(recipe, keys, context))
     use = recipe.step("exact_dedup")
-    repeats = dedup(keys, use.options if use else DedupOptions(), context)
+    repeats = dedup(keys.filter("shared"), use.options if use else DedupOptions(), context)
     duplicates = duplicate_table(keys, repeats.join(keys.select("rid", "split"), on="rid"))
     leak_use = recipe.step("leak_check")
     leak_fields = tuple((leak_use.options.key if leak_use else []) or context.task.leak_key)
@@ -46,8 +48,9 @@ def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) ->
             continue
         for split, n in alive["split"].value_counts().iter_rows():
             tally.line(use.name, split).rows_in += n
-        said = use.step.module.judge(alive, use.options, context)
-        said = said.join(alive.select("rid", "split"), on="rid")
+        judged = alive.filter("shared") if use.step.groups else alive
+        said = use.step.module.judge(judged, use.options, context)
+        said = said.join(judged.select("rid", "split"), on="rid")
         train = said.filter(pl.col("split") == "train")
         said = pl.concat([train, soften(said.filter(pl.col("split") != "train"), use.step.binding, "test")])
         for (split,), part in said.group_by("split"):
@@ -66,6 +69,23 @@ def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) ->
     )
     rows = rows.select("rid", split=pl.coalesce("split", "was"), alive=pl.col("alive").fill_null(False))
     return State(rows, all_rejects, flags, moved, leaks, duplicates)
+
+
+def _shared(recipe: Recipe, keys: pl.DataFrame, context: Context) -> pl.Expr:
+    """True for rows that share the loosest of the recipe's keys with another row, in whatever split.
+
+    All others are groups of one by every rule: no step about groups has anything to say of them, and on most corpora
+    they are nearly all rows. Where the keys can't be put in such an order, every row counts as sharing one.
+    """
+    task = context.task
+    uses = [use for use in recipe.steps if use.step.groups]
+    default = {"leak_check": task.leak_key}
+    named = {tuple(use.options.key or default.get(use.name, task.key)) for use in uses} | {task.key, task.leak_key}
+    common = tuple(field for field in task.key if all(field in fields for fields in named))
+    comparable = len(named) == 1 or not task.symmetric
+    if not common or not comparable or any(key_column(field, "key") not in keys.columns for field in common):
+        return pl.lit(True)
+    return group_hash(common, "key", task.symmetric).is_duplicated()
 
 
 def _no_rejects() -> pl.DataFrame:

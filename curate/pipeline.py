@@ -32,7 +32,7 @@ from curate.types import UserError
 from curate.writing import write_slices
 
 #: Rows a slice.
-SLICE_ROWS = 32_768
+SLICE_ROWS = 65_536
 
 
 def curate_recipe(

@@ -13,6 +13,7 @@ import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +136,16 @@ def record(sample: Row) -> Row:
     return {**texts, "label": meta.get("label") or None}
 
 
+@lru_cache(maxsize=1 << 20)
+def _compared(text: str, by: str) -> str:
+    return compare_key(text) if by == "key" else "".join(unicodedata.normalize("NFKC", text).split())
+
+
 def key_of(fields: Row, names: Iterable[str], by: str, symmetric: bool) -> Any:
     """What a rule compares: the keys of the fields, in no order where the two sides of a pair count alike."""
 
     def one(value: Any) -> Any:
-        if isinstance(value, list):
-            return tuple(map(one, value))
-        text = value or ""
-        return compare_key(text) if by == "key" else "".join(unicodedata.normalize("NFKC", text).split())
+        return tuple(map(one, value)) if isinstance(value, list) else _compared(value or "", by)
 
     parts = [one(fields[name]) for name in names]
     return tuple(sorted(parts) if symmetric and len(parts) == 2 else parts)

@@ -21,10 +21,11 @@ _LOOK = r'["\\\x00-\x1f]'
 
 def escape(texts: pl.Series) -> pl.Series:
     """Each text as it stands between the quotes of a JSON string; null becomes empty."""
-    texts = texts.fill_null("")
-    where = texts.str.contains(_LOOK).arg_true()
-    if not len(where):
+    texts = texts.fill_null("") if texts.null_count() else texts
+    special = texts.str.contains(_LOOK)
+    if not special.any():
         return texts
+    where = special.arg_true()
     escaped = texts.gather(where).str.replace_many(list(_SPECIAL), list(_SPECIAL.values()))
     return put(texts, where, escaped)
 
@@ -48,9 +49,9 @@ def sample_lines(
     """
     eligible = templates.eligible(evaluation)
     full = with_variables(rows, context).with_columns(_which=pl.col("order") % len(eligible))
-    plain = full.select(name for name, dtype in full.schema.items() if dtype == pl.String or dtype == pl.Enum)
-    escaped = full.select("rid", "order", "_which", *_raw(full, context)).with_columns(
-        escape(plain[name].cast(pl.String)).alias(name) for name in plain.columns
+    needed = _needed(eligible, context, words, source_ids)
+    escaped = full.select("rid", "_which", *_raw(context)).with_columns(
+        full[name] if name in _safe(context) else escape(full[name]) for name in needed
     )
     tail = _meta(context, words, source_ids)
     done = []
@@ -66,7 +67,28 @@ def sample_lines(
     return pl.concat(done).sort("rid")
 
 
-def _raw(full: pl.DataFrame, context: Context) -> list[pl.Expr]:
+def _needed(eligible: tuple[Template, ...], context: Context, words: list[str], source_ids: bool) -> list[str]:
+    """The string columns that stand in a line."""
+    used = {name for t in eligible if _is_plain(t) for part in PARTS for name, fixed in t.pieces(part) if not fixed}
+    used |= {
+        "id",
+        "flags",
+        *words,
+        *(["source_id"] if source_ids else []),
+        *(["label"] if context.task.has_labels else []),
+    }
+    return sorted(used | {"a", "b"} if context.task.name == "pair" else used)
+
+
+def _safe(context: Context) -> set[str]:
+    """Columns that are made of the recipe's words alone, where none of those needs escaping: no need to look at each row."""
+    if not context.task.has_labels:  # elsewhere the answer is the corpus's own text
+        return {"flags"}
+    told = "".join([*context.labels, *context.labels.values()])
+    return {"flags", *(["label", "answer", "choices", "options"] if _quoted(told) == told else [])}
+
+
+def _raw(context: Context) -> list[pl.Expr]:
     """What is no string: whether there is an answer, and the lists, as JSON."""
     exprs = [unlabelled(context.task).alias("_unlabelled")]
     references = {"mrc": "answers", "summarization": pl.concat_list("summary"), "dialogue": pl.concat_list("reply")}
@@ -128,7 +150,7 @@ def _meta(context: Context, words: list[str], source_ids: bool) -> list[pl.Expr]
     task = context.task
     tail: list[pl.Expr] = []
     if task.has_labels:
-        tail += [_text(',"label":"'), pl.col("label"), _text('"')]
+        tail += [_text(',"label":"'), pl.col("label").fill_null(""), _text('"')]
     tail += [_text(',"labelled":'), pl.when("_unlabelled").then(pl.lit("false")).otherwise(pl.lit("true"))]
     tail += [_text(',"flags":"'), pl.col("flags"), _text('"')]
     if task.name == "pair":

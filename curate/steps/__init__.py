@@ -21,12 +21,17 @@ from curate.tasks import Task
 
 @dataclass(frozen=True)
 class Step:
-    """A row of the step table. `binding`: its rejects also hold on evaluation splits (definition or form)."""
+    """A row of the step table.
+
+    `binding`: its rejects also hold on evaluation splits (definition or form). `groups`: a judgement about rows that
+    share a key; it has nothing to say of a row that shares its key with no other, and need not be shown one.
+    """
 
     name: str
     kind: str
     reasons: tuple[str, ...] = ()
     binding: bool = False
+    groups: bool = False
 
     @property
     def module(self) -> ModuleType:
@@ -83,10 +88,10 @@ STEPS: dict[str, Step] = {
         Step("strip_markup", "local"),
         Step("locate_answer", "local", ("answer_not_in_context",)),
         Step("length", "local", ("too_short", "too_long")),
-        Step("label_conflict", "judgement", ("conflicting_labels",)),
-        Step("exact_dedup", "judgement", ("same_text", "swapped", "same_key")),
+        Step("label_conflict", "judgement", ("conflicting_labels",), groups=True),
+        Step("exact_dedup", "judgement", ("same_text", "swapped", "same_key"), groups=True),
         Step("split", "judgement"),
-        Step("leak_check", "judgement", ("in_test", "in_validation")),
+        Step("leak_check", "judgement", ("in_test", "in_validation"), groups=True),
         Step("cap", "judgement", ("over_cap",)),
         Step("segment", "local"),
     )

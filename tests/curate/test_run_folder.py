@@ -357,3 +357,42 @@ def test_a_run_killed_while_it_was_swapped_comes_back(tmp_path: Path) -> None:
     run.rename(tmp_path / f".run.old-{dead}")
     assert curate("lcqmc", tmp_path / "run").status == "up to date"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+QUOTED = '他说"好"，路径 C:\\新\\n，\u2028行'
+
+
+def squad(context: str, answer: str) -> str:
+    answers = [{"text": answer, "answer_start": context.find(answer)}]
+    paragraph = {"context": context, "qas": [{"question": f"问{QUOTED}？", "id": '"1', "answers": answers}]}
+    return json.dumps({"data": [{"title": QUOTED, "paragraphs": [paragraph]}]}, ensure_ascii=False)
+
+
+#: task → (a file of one row whose texts hold what JSON must escape, its name, an output it must come to)
+ESCAPED = {
+    "pair": (f"text_a\ttext_b\tlabel\n{QUOTED}\t{QUOTED}乙\t1\n", "train.tsv", "相同"),
+    "classification": (f"label\ttext_a\n1\t{QUOTED}\n", "train.tsv", "相同"),
+    "mrc": (squad(f"甲{QUOTED}乙", QUOTED), "train.json", QUOTED),
+    "summarization": (
+        f"<doc id=0>\n  <summary>\n    {QUOTED}\n  </summary>\n"
+        f"  <short_text>\n    甲{QUOTED}\n  </short_text>\n</doc>\n",
+        "train.txt",
+        QUOTED,
+    ),
+    "dialogue": (json.dumps([["甲" + QUOTED, "乙" + QUOTED, "丙", QUOTED]]), "train.json", QUOTED),
+}
+
+
+@pytest.mark.parametrize("words", ["meta", "off"])
+@pytest.mark.parametrize("task", ESCAPED)
+def test_what_json_must_escape(task: str, words: str, tmp_path: Path) -> None:
+    """Quotes, backslashes and line separators come back from the JSON as they stood in the corpus."""
+    text, name, output = ESCAPED[task]
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    recipe = recipe_file(tmp_path / "recipe", task, [{"segment": {"as": words}}])
+    run = curate(recipe, tmp_path / "run", f"train={tmp_path / name}").path
+    (row,) = samples(run, "train")
+    assert row["output"] == output
+    assert QUOTED in row["instruction"] + row["input"] + "".join(sum(row.get("history", []), []))
+    if task in ("mrc", "summarization", "dialogue"):
+        assert row["meta"]["references"] == [output]
