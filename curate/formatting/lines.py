@@ -16,18 +16,26 @@ from curate.text.distinct import put
 
 #: What JSON does not allow between quotes as it is.
 _SPECIAL = {chr(code): json.dumps(chr(code))[1:-1] for code in (*range(0x20), ord('"'), ord("\\"))}
+_CONTROL = r"[\x00-\x1f]"
 _LOOK = r'["\\\x00-\x1f]'
 
 
 def escape(texts: pl.Series) -> pl.Series:
     """Each text as it stands between the quotes of a JSON string; null becomes empty."""
     texts = texts.fill_null("") if texts.null_count() else texts
-    special = texts.str.contains(_LOOK)
+    special = _special(texts)
     if not special.any():
         return texts
     where = special.arg_true()
     escaped = texts.gather(where).str.replace_many(list(_SPECIAL), list(_SPECIAL.values()))
     return put(texts, where, escaped)
+
+
+def _special(texts: pl.Series) -> pl.Series:
+    """True where a text must be escaped. Control characters are rare: one look at all texts together rules them out."""
+    if texts.str.join("").str.contains(_CONTROL).any():
+        return texts.str.contains(_LOOK)
+    return texts.str.contains('"', literal=True) | texts.str.contains("\\", literal=True)
 
 
 def _quoted(text: str) -> str:
@@ -50,8 +58,11 @@ def sample_lines(
     eligible = templates.eligible(evaluation)
     full = with_variables(rows, context).with_columns(_which=pl.col("order") % len(eligible))
     needed = _needed(eligible, context, words, source_ids)
+    safe = _safe(context)
+    # A slice is of one file, so its ids differ in the row's number only.
+    safe |= {"id"} if all(_quoted(name) == name for name in full["id"].head(1)) else set()
     escaped = full.select("rid", "_which", *_raw(context)).with_columns(
-        full[name] if name in _safe(context) else escape(full[name]) for name in needed
+        full[name] if name in safe else escape(full[name]) for name in needed
     )
     tail = _meta(context, words, source_ids)
     done = []

@@ -26,8 +26,11 @@ TURN = "\uf8ff"
 _DROPPED = r"[\s\p{Cc}\p{Cf}\x{fe00}-\x{fe0f}]+"
 #: Only texts with one of these can differ from their `by: text` key: the other characters are NFKC already.
 _UNFOLDED = r"[^\x{4e00}-\x{9fff}\x21-\x7e。、《》“”‘’]"
-#: Only texts with one of these can differ from their `by: key` key.
-_UNKEYED = r"[^\x{4e00}-\x{9fff}a-z0-9]"
+#: Common punctuation that NFKC turns into punctuation.
+_COMMON = r"，。？！、；：（）《》〈〉“”‘’【】「」『』…—·!-#%-*,\-./:;?@\[\\\]_{}"
+#: Texts in which this is found need the full rule. In all others, most of them, the `by: key` key is what is left without
+#: the common punctuation: Han, lower-case letters and digits, none of these before punctuation, no minus, and not nothing.
+_HARD = rf"[^\x{{4e00}}-\x{{9fff}}a-z0-9{_COMMON}]|[a-z0-9][{_COMMON}]|-[0-9]|^[{_COMMON}]*$"
 #: Only these texts need the token-wise rule: everywhere else all punctuation goes.
 _CAREFUL = r"[a-z0-9]\p{P}|-[0-9]"
 _KEPT = r"(?:-[0-9][a-z0-9]*|[a-z0-9]+)(?:\p{P}+[a-z0-9]+)*[%#&*]*|[^\p{P}a-z0-9]+"
@@ -40,12 +43,14 @@ def text_series(texts: pl.Series) -> pl.Series:
 
 def key_series(texts: pl.Series) -> pl.Series:
     """The `by: key` keys of a string column."""
-    return _key_of_text(text_series(texts))
+    return _key_of(texts, text_series(texts))
 
 
-def _key_of_text(texts: pl.Series) -> pl.Series:
-    """The `by: key` keys, given the `by: text` keys: the one rule begins where the other ends."""
-    return _where(texts, _UNKEYED, _reduce)
+def _key_of(texts: pl.Series, folded: pl.Series) -> pl.Series:
+    """The `by: key` keys of texts, given their `by: text` keys: where the one rule ends, the other begins."""
+    hard = texts.str.contains(_HARD).fill_null(False).arg_true()
+    key = texts.str.replace_all(f"[{_COMMON}]+", "")
+    return put(key, hard, map_distinct(folded.gather(hard), _reduce)) if len(hard) else key
 
 
 def _where(texts: pl.Series, pattern: str, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
@@ -117,7 +122,7 @@ def key_frame(frame: pl.DataFrame, fields: dict[str, str], columns: set[str]) ->
         if key_column(field, "text") in columns:
             hashes.append(hash_series(texts).alias(key_column(field, "text")))
         if key_column(field, "key") in columns:
-            hashes.append(hash_series(_key_of_text(texts)).alias(key_column(field, "key")))
+            hashes.append(hash_series(_key_of(column, texts)).alias(key_column(field, "key")))
     return pl.DataFrame(hashes)
 
 

@@ -393,6 +393,6 @@ def test_what_json_must_escape(task: str, words: str, tmp_path: Path) -> None:
     run = curate(recipe, tmp_path / "run", f"train={tmp_path / name}").path
     (row,) = samples(run, "train")
     assert row["output"] == output
-    assert QUOTED in row["instruction"] + row["input"] + "".join(sum(row.get("history", []), []))
+    assert QUOTED in "".join([row["instruction"], row["input"], *(t for pair in row.get("history", []) for t in pair)])
     if task in ("mrc", "summarization", "dialogue"):
         assert row["meta"]["references"] == [output]
