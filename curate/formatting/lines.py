@@ -32,7 +32,7 @@ def escape(texts: pl.Series) -> pl.Series:
 
 
 def _special(texts: pl.Series) -> pl.Series:
-    """True where a text must be escaped. Control characters are rare: one look at all texts together rules them out."""
+    """True where a text must be escaped. Control characters are rare: one look at all texts rules them out."""
     if texts.str.join("").str.contains(_CONTROL).any():
         return texts.str.contains(_LOOK)
     return texts.str.contains('"', literal=True) | texts.str.contains("\\", literal=True)
@@ -92,7 +92,7 @@ def _needed(eligible: tuple[Template, ...], context: Context, words: list[str], 
 
 
 def _safe(context: Context) -> set[str]:
-    """Columns that are made of the recipe's words alone, where none of those needs escaping: no need to look at each row."""
+    """Columns made of the recipe's words alone, where none of those needs escaping: no need to look at each row."""
     if not context.task.has_labels:  # elsewhere the answer is the corpus's own text
         return {"flags"}
     told = "".join([*context.labels, *context.labels.values()])

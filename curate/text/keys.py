@@ -28,8 +28,8 @@ _DROPPED = r"[\s\p{Cc}\p{Cf}\x{fe00}-\x{fe0f}]+"
 _UNFOLDED = r"[^\x{4e00}-\x{9fff}\x21-\x7e。、《》“”‘’]"
 #: Common punctuation that NFKC turns into punctuation.
 _COMMON = r"，。？！、；：（）《》〈〉“”‘’【】「」『』…—·!-#%-*,\-./:;?@\[\\\]_{}"
-#: Texts in which this is found need the full rule. In all others, most of them, the `by: key` key is what is left without
-#: the common punctuation: Han, lower-case letters and digits, none of these before punctuation, no minus, and not nothing.
+#: Texts in which this is found need the full rule. In all others, most of them, the `by: key` key is what is left
+#: without the common punctuation: they are Han, and lower-case letters and digits with no punctuation after them.
 _HARD = rf"[^\x{{4e00}}-\x{{9fff}}a-z0-9{_COMMON}]|[a-z0-9][{_COMMON}]|-[0-9]|^[{_COMMON}]*$"
 #: Only these texts need the token-wise rule: everywhere else all punctuation goes.
 _CAREFUL = r"[a-z0-9]\p{P}|-[0-9]"
