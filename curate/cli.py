@@ -290,8 +290,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(list(sys.argv[1:] if argv is None else argv) or ["--help"])
     except BrokenPipeError:
-        # `… | head` has read enough. Python flushes stdout once more at exit: let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_stdout()  # `… | head` has read enough
         return 0
 
 
@@ -317,7 +316,16 @@ def _run(args: list[str]) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.errno not in _MACHINE:
             raise
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_stdout()
         return _errors([f"{error.filename or 'writing'}: {(error.strerror or 'refused').lower()}"])
+
+
+def _forget_stdout() -> None:
+    """Python flushes stdout once more at exit, and would end with a code of its own: let that go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _errors(messages: list[str], code: int = 2) -> int:

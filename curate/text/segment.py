@@ -8,7 +8,6 @@ such characters go to jieba itself. `engine="jieba"` is the original, and the re
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 import subprocess
@@ -28,8 +27,8 @@ _ASCII_WORD = re.compile(r"([a-zA-Z0-9]+(?:\.\d+)?%?)")
 _JOINED = re.compile(r"[a-zA-Z0-9][-_+#&.%]|[-_+#&.%][a-zA-Z0-9]")
 _RARE_HAN = "\u3400-\u4dbf\u9fd6-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _RARE = re.compile(f"[{_RARE_HAN}]")
-#: One cheap look decides that a line needs no repair: most lines do not.
-_LOOK = re.compile(f"[-_+#&.%{_RARE_HAN}]")
+#: One cheap look decides that a text needs no repair and holds no white space: most texts are like that.
+_LOOK = re.compile(f"[-_+#&.%\\s{_RARE_HAN}]")
 
 #: Texts that a worker process is handed at a time; fewer than this are cut where they are.
 CHUNK = 4096
@@ -41,6 +40,7 @@ class Cutter:
     def __init__(self, engine: str = "rjieba", user_dict: str | None = None) -> None:
         self._user_dict = user_dict
         self.cut: Callable[[str], list[str]]
+        self._fast: Any = None
         if engine == "jieba":
             self.cut = self._jieba().lcut
             return
@@ -84,9 +84,20 @@ class Cutter:
         return repaired
 
     def join(self, texts: list[str]) -> list[str]:
-        """Each text's words in one string, separated by one space."""
-        cut = self.cut
-        return [" ".join(" ".join(cut(text)).split()) for text in texts]
+        """Each text's words in one string, separated by one space.
+
+        Texts without white space that need no repair, nearly all, are cut in one go, a line end between them: jieba
+        cuts at white space first, so no text sees its neighbours.
+        """
+        if self._fast is None:
+            return [self._join_one(text) for text in texts]
+        careful = {i: self._join_one(text) for i, text in enumerate(texts) if not text or _LOOK.search(text)}
+        rest = texts if not careful else [text for i, text in enumerate(texts) if i not in careful]
+        joined = iter(" ".join(self._fast.cut("\n".join(rest))).split(" \n ") if rest else ())
+        return [careful[i] if i in careful else next(joined) for i in range(len(texts))]
+
+    def _join_one(self, text: str) -> str:
+        return " ".join(" ".join(self.cut(text)).split())
 
 
 def read_user_dict(path: str | None) -> list[tuple[str, int | None, str | None]]:
@@ -116,7 +127,7 @@ class CutterPool:
     def __init__(self, engine: str, user_dict: str | None, workers: int) -> None:
         self._arguments = [engine, user_dict or ""]
         self._workers = workers
-        self._here = Cutter(engine, user_dict)
+        self._here: Cutter | None = None
         self._children: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
 
@@ -129,7 +140,8 @@ class CutterPool:
         return [joined[text] for text in texts]
 
     def _join(self, texts: list[str]) -> list[str]:
-        if self._workers < 2 or len(texts) < 4 * CHUNK:
+        if self._workers < 2 or len(texts) < 4 * CHUNK or any("\0" in text for text in texts):
+            self._here = self._here or Cutter(self._arguments[0], self._arguments[1] or None)
             return self._here.join(texts)
         with self._lock:  # slices are worked on in threads; the pipes are for one at a time
             return self._join_in_children(texts)
@@ -167,7 +179,8 @@ class CutterPool:
 
 
 def _send(stream: IO[bytes], texts: list[str]) -> None:
-    data = json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    """A length, then the texts with NULs between them: no text holds one."""
+    data = "\0".join(texts).encode("utf-8", "surrogatepass")
     stream.write(struct.pack("<Q", len(data)) + data)
     stream.flush()
 
@@ -176,7 +189,7 @@ def _receive(stream: IO[bytes]) -> list[str]:
     head = stream.read(8)
     if len(head) < 8:
         raise EOFError
-    return json.loads(stream.read(struct.unpack("<Q", head)[0]).decode("utf-8", "surrogatepass"))
+    return stream.read(struct.unpack("<Q", head)[0]).decode("utf-8", "surrogatepass").split("\0")
 
 
 def _serve(engine: str, user_dict: str) -> None:
