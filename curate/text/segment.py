@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -127,9 +127,14 @@ class CutterPool:
     def __init__(self, engine: str, user_dict: str | None, workers: int) -> None:
         self._arguments = [engine, user_dict or ""]
         self._workers = workers
-        self._here: Cutter | None = None
         self._children: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
+
+    @cached_property
+    def _here(self) -> Cutter:
+        """The cutter of this process, loaded when there is something it has to cut."""
+        engine, user_dict = self._arguments
+        return Cutter(engine, user_dict or None)
 
     def join(self, texts: list[str]) -> list[str]:
         """`Cutter.join` of each distinct text, spread over the workers when there is enough to do."""
@@ -140,8 +145,7 @@ class CutterPool:
         return [joined[text] for text in texts]
 
     def _join(self, texts: list[str]) -> list[str]:
-        if self._workers < 2 or len(texts) < 4 * CHUNK or any("\0" in text for text in texts):
-            self._here = self._here or Cutter(self._arguments[0], self._arguments[1] or None)
+        if self._workers < 2 or len(texts) < 4 * CHUNK:
             return self._here.join(texts)
         with self._lock:  # slices are worked on in threads; the pipes are for one at a time
             return self._join_in_children(texts)
@@ -161,6 +165,9 @@ class CutterPool:
             assert child.stdin and child.stdout
             done = []
             for i in range(number, len(chunks), self._workers):
+                if any("\0" in text for text in chunks[i]):  # what stands between texts on the pipe
+                    done.append((i, self._here.join(chunks[i])))
+                    continue
                 _send(child.stdin, chunks[i])
                 done.append((i, _receive(child.stdout)))
             return done

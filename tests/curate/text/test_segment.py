@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curate.text import segment
 from curate.text.segment import Cutter, CutterPool, read_user_dict
@@ -142,6 +144,11 @@ def test_words_are_joined_by_single_spaces(fast: Cutter) -> None:
     assert fast.join(["我来到 北京", "", "  ", "a\n\nb\u3000c"]) == ["我 来到 北京", "", "", "a b c"]
 
 
+@given(st.lists(st.text("今天我们去北京天安门的了常在abcAB12 \n\t。，-.%#㐀\u3000", max_size=12), max_size=20))
+def test_texts_cut_in_one_go_do_not_see_each_other(fast: Cutter, texts: list[str]) -> None:
+    assert fast.join(texts) == [" ".join(" ".join(fast.cut(text)).split()) for text in texts]
+
+
 def test_a_pool_cuts_like_one_process(monkeypatch: pytest.MonkeyPatch, fast: Cutter) -> None:
     monkeypatch.setattr(segment, "CHUNK", 50)
     texts = [f"今天是第{n}天，版本{n}.{n % 7}-{n % 3}，天气{'很' * (n % 4)}好\n㐀" for n in range(1003)]
@@ -163,7 +170,7 @@ def test_a_pool_cuts_like_one_process(monkeypatch: pytest.MonkeyPatch, fast: Cut
 def test_a_text_that_repeats_is_cut_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = CutterPool("rjieba", None, 1)
     asked: list[str] = []
-    monkeypatch.setattr(pool._here, "cut", lambda text: asked.append(text) or [text])
+    monkeypatch.setattr(pool._here, "join", lambda texts: asked.extend(texts) or texts)
     assert pool.join(["甲", "乙", "甲", "甲"]) == ["甲", "乙", "甲", "甲"]
     assert asked == ["甲", "乙"]
 
