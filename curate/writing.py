@@ -160,8 +160,7 @@ class _Keeper:
             output.rows += len(made.rejects)
             for split, n in made.rejects["split"].value_counts().iter_rows():
                 self.result.rejected[split] += n
-            ids = made.rejects.select(printed_id(pl.col("rid"), self._local.prefixes)).to_series()
-            self.result.measure.rejects(made.rejects, ids)
+            self.result.measure.rejects(made.rejects, self._local.prefixes)
 
     def finish(self) -> None:
         """Rows rejected in this pass may be what earlier rejects point at: nothing survives of those groups."""

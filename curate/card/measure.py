@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Any
 
 from curate.lazy import pl
+from curate.rejects import printed_id
 from curate.steps import Context
 from curate.text.keys import group_hash, key_column
 from curate.types import SPLITS
@@ -142,10 +143,11 @@ class Measure:
         if len(self._words) > 16:
             self._words = [self._vocabulary()]
 
-    def rejects(self, rows: pl.DataFrame, ids: pl.Series) -> None:
+    def rejects(self, rows: pl.DataFrame, prefixes: dict[int, str]) -> None:
         """Keep the first few rejects of each reason, in the order of the file."""
-        firsts = rows.with_columns(id=ids).group_by("step", "reason", maintain_order=True).head(EXAMPLES)
-        for row in firsts.select("id", "step", "reason", "split", "fields").to_dicts():
+        firsts = rows.group_by("step", "reason", maintain_order=True).head(EXAMPLES)
+        identified = firsts.with_columns(id=printed_id(pl.col("rid"), prefixes))
+        for row in identified.select("id", "step", "reason", "split", "fields").to_dicts():
             kept = self.reject_examples.setdefault((row["step"], row["reason"]), [])
             if len(kept) < EXAMPLES:
                 kept.append({"id": row["id"], "split": row["split"], "fields": row["fields"]})

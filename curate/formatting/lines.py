@@ -66,9 +66,9 @@ def sample_lines(
     )
     tail = _meta(context, words, source_ids)
     done = []
+    groups = escaped.partition_by("_which", as_dict=True)
     for which, template in enumerate(eligible):
-        group = escaped.filter(pl.col("_which") == which)
-        if len(group):
+        if (group := groups.get((which,))) is not None:
             rendered = None if _is_plain(template) else full.filter(pl.col("_which") == which)
             done.append(_lines(group, rendered, template, context, tail))
     if not done:
