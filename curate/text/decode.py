@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,9 +212,10 @@ def _scan(path: Path, block: int) -> _Scan:
     digest = hashlib.sha256()
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     before = b""
-    with path.open("rb") as file:
+    # hashlib lets go of the interpreter: the hash is taken beside the decoding.
+    with path.open("rb") as file, ThreadPoolExecutor(1) as hasher:
         while data := file.read(block):
-            digest.update(data)
+            hasher.submit(digest.update, data)
             scan.size += len(data)
             if len(scan.head) < HEAD:
                 scan.head += data[: HEAD - len(scan.head)]
