@@ -8,7 +8,7 @@ from typing import Any
 
 from curate.ahead import ahead, side_by_side
 from curate.card.measure import leak_columns
-from curate.formatting.render import form_verdicts
+from curate.formatting.render import form_changes, form_verdicts
 from curate.lazy import pl
 from curate.readers import READERS
 from curate.readers.options import ReadOptions
@@ -105,6 +105,7 @@ class LocalPass:
         for use in self._leading:
             work.run(use)
         work.act("format", True, form_verdicts(work.rows, self._context, file.split))
+        add(work.tally.line("format", file.split).changes, form_changes(work.rows, self._context))
         rejects = pl.concat([from_reading(records.rejects, file), *work.rejects])
         return Done(records, work, self._key_table(work.rows, file.split), rejects)
 

@@ -202,6 +202,10 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "control": ("控制字符删除（字符）", "control characters removed (characters)"),
     "zero_width": ("零宽字符删除（字符）", "zero-width characters removed (characters)"),
     "edge_space": ("首尾空白删除（处）", "white space at the ends removed (places)"),
+    "odd_turn_dropped": (
+        "末尾无人回复的一句（轮数为奇数）不用（条）",
+        "last turn, which nobody answers, left out (dialogues)",
+    ),
     "variant": ("繁简转换标记（处）", "wiki variant marks (places)"),
     "braces": ("残留的花括号（处）", "left-over braces (places)"),
     "empty_brackets": ("空括号（处）", "empty brackets (places)"),

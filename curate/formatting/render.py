@@ -56,6 +56,17 @@ def form_verdicts(rows: pl.DataFrame, context: Context, split: str) -> pl.DataFr
     return verdicts(judged, reason=pl.col("reason"))
 
 
+def form_changes(rows: pl.DataFrame, context: Context) -> dict[str, int]:
+    """What samples leave out of these records: the last turn of a dialogue with an odd number of them.
+
+    Turns alternate between user and assistant and end with the assistant's; a last turn of the user has no reply.
+    """
+    if context.task.name != "dialogue":
+        return {}
+    odd = int((rows["turns"].list.len() % 2 == 1).sum())
+    return {"odd_turn_dropped": odd} if odd else {}
+
+
 #: The reasons of step `format`, for the manifest; the last is found only when samples are written.
 REASONS = ("empty_field", "unlabelled", "too_few_turns", "empty_turn")
 RENDER_REASONS = ("template_error",)

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from rows import REAL, context, frame, real_rows, said, sample_rows
 
-from curate.formatting.render import form_verdicts, label_orders, render, samples, unlabelled, with_variables
+from curate.formatting.render import (
+    form_changes,
+    form_verdicts,
+    label_orders,
+    render,
+    samples,
+    unlabelled,
+    with_variables,
+)
 from curate.formatting.templates import TemplateSet, load_templates
 from curate.recipe import Recipe
 from curate.resources import template_path
@@ -151,6 +159,12 @@ def test_rows_that_cannot_become_samples() -> None:
         (2, "empty_field"),
         (3, "empty_turn"),
     ]
+
+
+def test_a_last_turn_without_a_reply_is_counted() -> None:
+    rows = frame("dialogue", *({"turns": one} for one in (["问", "答"], ["问", "答", "又问"])))
+    assert form_changes(rows, context("dialogue")) == {"odd_turn_dropped": 1}
+    assert form_changes(frame("pair", {"a": "甲", "b": "乙", "label": "1"}), context("pair")) == {}
 
 
 def test_the_keys_of_a_sample() -> None:
