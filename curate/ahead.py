@@ -1,4 +1,4 @@
-"""Two small ways to let one core prepare what the other will need; neither changes an order."""
+"""Three small ways to keep both cores at work: making ahead, side by side, writing behind. None changes an order."""
 
 from __future__ import annotations
 

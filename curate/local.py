@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,6 @@ class FileTally:
     """What reading one file came to."""
 
     rows: int = 0
-    unreadable: int = 0
     reader: str = ""
     repaired: dict[str, int] = field(default_factory=dict)
 
@@ -80,18 +80,13 @@ class LocalPass:
 
     def read(self, file: File, info: FileInfo, limit: int | None) -> None:
         """Read one file, at most `limit` rows of its split in all."""
-        if self._recipe.source.encoding:
-            info = replace(info, encoding=self._recipe.source.encoding)
-        name, reader = choose_reader(self._recipe, file, info)
+        left = None if limit is None else limit - self._read.get(file.split, 0)
+        name, blocks = read_file(self._recipe, file, info, left, self._slice_rows)
         self.prefixes[file.number] = file.prefix
         seen = self.files.setdefault(file.number, FileTally(reader=name))
-        left = None if limit is None else limit - self._read.get(file.split, 0)
-        columns = tuple(self._recipe.source.columns) if self._recipe.source.columns else None
-        options = ReadOptions(self._recipe.task, self._context.labels, columns, left)
         if left is not None and left <= 0:
             return
-        blocks = ahead(reader.read(file, info, options, self._slice_rows))
-        for done in side_by_side(lambda records: self._block(file, records), blocks, self._context.workers):
+        for done in side_by_side(lambda records: self._block(file, records), ahead(blocks), self._context.workers):
             self._keep(file, done, seen)
 
     def _block(self, file: File, records: Records) -> Done:
@@ -123,7 +118,6 @@ class LocalPass:
         """Add up what a block came to, in the order of the file."""
         records, rows = done.records, done.work.rows
         seen.rows += records.rows
-        seen.unreadable += len(records.rejects)
         add(seen.repaired, records.counts)
         self._read[file.split] = self._read.get(file.split, 0) + records.rows
         if records.rejects:
@@ -184,6 +178,18 @@ def answer_text(task: str) -> pl.Expr:
     if task == "mrc":
         return pl.col("answers").list.first()
     return pl.col("summary" if task == "summarization" else "label")
+
+
+def read_file(
+    recipe: Recipe, file: File, info: FileInfo, limit: int | None, block_rows: int
+) -> tuple[str, Iterator[Records]]:
+    """The name of the reader that fits the file, and the blocks it reads, as the recipe's source says."""
+    if recipe.source.encoding:
+        info = replace(info, encoding=recipe.source.encoding)
+    name, reader = choose_reader(recipe, file, info)
+    columns = tuple(recipe.source.columns) if recipe.source.columns else None
+    options = ReadOptions(recipe.task, dict(recipe.labels), columns, limit)
+    return name, reader.read(file, info, options, block_rows)
 
 
 def choose_reader(recipe: Recipe, file: File, info: FileInfo) -> tuple[str, Any]:

@@ -6,14 +6,13 @@ The order of the steps and what a verdict means are the local pass's own; nothin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from curate.formatting.render import form_verdicts, render, samples
 from curate.formatting.templates import load_templates
 from curate.lazy import pl
-from curate.local import choose_reader
-from curate.readers.options import ReadOptions
+from curate.local import read_file
 from curate.recipe import Recipe
 from curate.rejects import printed_id
 from curate.slicework import soften
@@ -41,11 +40,8 @@ def context_of(recipe: Recipe, seed: int = 0) -> Context:
 
 def read_rows(recipe: Recipe, file: File, info: FileInfo, limit: int, block: int = 1024) -> Iterator[Records]:
     """The first `limit` rows of a file, as its reader gives them."""
-    if recipe.source.encoding:
-        info = replace(info, encoding=recipe.source.encoding)
-    _, reader = choose_reader(recipe, file, info)
-    columns = tuple(recipe.source.columns) if recipe.source.columns else None
-    yield from reader.read(file, info, ReadOptions(recipe.task, dict(recipe.labels), columns, limit), block)
+    _, blocks = read_file(recipe, file, info, limit, block)
+    yield from blocks
 
 
 def trace(recipe: Recipe, context: Context, file: File, rows: pl.DataFrame) -> Iterator[Stage]:

@@ -1,7 +1,7 @@
 """Every figure of the card, gathered slice by slice while the run is written.
 
-`card.json`: `splits`, `labels`, `conflicts`, `duplicates`, `leaks`, `lengths`, `segmentation`, `changes`, `templates`,
-`rejects`, `sources`, and, where rows may be shown, `examples`.
+Of card.json this makes `labels`, `duplicates`, `leaks`, `lengths`, `segmentation`, `templates` and, where rows may be
+shown, `examples`; `curate.result.card_data` puts them beside what the manifest says.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeAlias
 
-from curate.formatting.render import render, unlabelled, with_variables
+from curate.formatting.render import references, render, unlabelled, with_variables
 from curate.formatting.templates import PARTS, Template, TemplateSet
 from curate.lazy import pl
 from curate.steps import Context
@@ -106,11 +106,9 @@ def _safe(context: Context) -> set[str]:
 def _raw(context: Context) -> list[pl.Expr]:
     """What is no string: whether there is an answer, and the lists, as JSON."""
     exprs = [unlabelled(context.task).alias("_unlabelled")]
-    references = {"mrc": "answers", "summarization": pl.concat_list("summary"), "dialogue": pl.concat_list("reply")}
-    if context.task.name in references:
-        listed = references[context.task.name]
-        column = pl.col(listed) if isinstance(listed, str) else listed
-        exprs.append(_json(column).alias("_references"))
+    listed = references(context.task)
+    if listed is not None:
+        exprs.append(_json(listed).alias("_references"))
     if context.task.name == "dialogue":
         exprs.append(_json(pl.col("history")).alias("_history"))
     return exprs
@@ -177,7 +175,7 @@ def _meta(context: Context, words: list[str], source_ids: bool) -> list[Piece]:
     tail += [',"flags":"', pl.col("flags"), '"']
     if task.name == "pair":
         tail += [',"fields":{"a":"', pl.col("a"), '","b":"', pl.col("b"), '"}']
-    if task.name in ("mrc", "summarization", "dialogue"):
+    if references(task) is not None:
         tail.append(',"references":')
         tail.append(pl.when("_unlabelled").then(pl.lit("[]")).otherwise(pl.col("_references")))
     if source_ids:

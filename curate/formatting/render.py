@@ -81,6 +81,18 @@ def unlabelled(task: Task) -> pl.Expr:
     return is_empty(task.answer, "str")
 
 
+def references(task: Task) -> pl.Expr | None:
+    """All accepted answers of a row, as a list; None for label tasks, whose answer is the label."""
+    if task.has_labels:
+        return None
+    listed = {
+        "mrc": pl.col("answers"),
+        "summarization": pl.concat_list("summary"),
+        "dialogue": pl.concat_list("reply"),
+    }
+    return listed[task.name]
+
+
 def with_variables(rows: pl.DataFrame, context: Context) -> pl.DataFrame:
     """The record's fields plus what templates may name beside them; `order` is the row's hash."""
     task = context.task
@@ -188,14 +200,10 @@ def samples(rows: pl.DataFrame, context: Context, words: list[str], source_ids: 
     ]
     if task.name == "pair":
         meta.append(pl.struct(a=pl.col("a"), b=pl.col("b")).alias("fields"))
-    references = {
-        "mrc": pl.col("answers"),
-        "summarization": pl.concat_list("summary"),
-        "dialogue": pl.concat_list("reply"),
-    }
-    if task.name in references:
+    accepted = references(task)
+    if accepted is not None:
         nothing = pl.lit([], dtype=pl.List(pl.String))
-        meta.append(pl.when(no_answer).then(nothing).otherwise(references[task.name]).alias("references"))
+        meta.append(pl.when(no_answer).then(nothing).otherwise(accepted).alias("references"))
     if source_ids:
         meta.append(pl.col("source_id").fill_null(""))
     if words:
