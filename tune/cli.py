@@ -1,0 +1,347 @@
+"""The words of the command line, and nothing else: each verb imports its work inside, so that `--help` stays cheap."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, TextIO
+
+import typer
+
+from tune.errors import UserError
+
+PROG = "python -m tune"
+#: The exit code after Ctrl-C.
+INTERRUPTED = 130
+
+#: What the machine refuses, through no bug of ours: said in one line, like wrong input.
+_MACHINE_NAMES = "ENOSPC EDQUOT EACCES EPERM EROFS ENOENT EISDIR ENOTDIR ENAMETOOLONG EMFILE EFBIG EIO"
+_MACHINE = {getattr(errno, name) for name in _MACHINE_NAMES.split() if hasattr(errno, name)}
+
+app = typer.Typer(
+    help="From a curated run to a measured model: tune, evaluate against the untuned model, report.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as curate wrote it.")]
+TuningFolder = Annotated[Path, typer.Argument(metavar="TUNING", help="A tuning's folder, as 'train' wrote it.")]
+Model = Annotated[str | None, typer.Option(metavar="M", help="A model folder, a hub name, or tiny (default).")]
+MethodName = Annotated[str | None, typer.Option(metavar="NAME", help="What is trained; 'methods' lists them.")]
+Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The tuning's folder. Default: tunings/RUN-MODEL-METHOD.")
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A YAML file of settings.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
+]
+Seed = Annotated[int | None, typer.Option(help="Decides new weights, the order of samples and dropout.")]
+Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Plan for so much memory, like 16GB or 8GiB.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an older tuning in the same folder.")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard's event files as well.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def recipe(
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[SPLIT=]PATH", help="The corpus, as for curate. Default: the built-in sample."),
+    ] = None,
+    model: Model = None,
+    method: MethodName = None,
+    out: Out = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    memory: Memory = None,
+    resume: Resume = False,
+    force: Force = False,
+    tensorboard: TensorBoard = False,
+    as_json: Json = False,
+) -> None:
+    """One shot: curate (or reuse a finished run), tune, evaluate, report."""
+    from tune.shot import curated
+
+    _check_choice(resume, force)
+    code, run = curated(name, source or [], force=force, stream=_stream(as_json))
+    if code:  # what was wrong has been said
+        raise typer.Exit(code)
+    train(run, model, method, out, config, sets, seed, memory, resume, force, tensorboard, as_json)
+
+
+@app.command()
+def train(
+    run: RunFolder,
+    model: Model = None,
+    method: MethodName = None,
+    out: Out = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    memory: Memory = None,
+    resume: Resume = False,
+    force: Force = False,
+    tensorboard: TensorBoard = False,
+    as_json: Json = False,
+) -> None:
+    """Tune a model on a run, evaluate it before and after, and report."""
+    from tune.tuning import tune
+
+    _check_choice(resume, force)
+    with _Progress() as progress:
+        result = tune(
+            run,
+            {"model": model, "method": method, "seed": seed, "file": config, "sets": sets or []},
+            out=out,
+            memory=memory,
+            resume=resume,
+            force=force,
+            tensorboard=tensorboard,
+            stream=_stream(as_json),
+            progress=progress,
+        )
+    if as_json:
+        _print_json(result)
+
+
+def _check_choice(resume: bool, force: bool) -> None:
+    if resume and force:
+        raise UserError("--resume and --force: choose one; --resume goes on with a tuning, --force begins it anew")
+
+
+@app.command()
+def plan(
+    run: RunFolder,
+    model: Model = None,
+    method: MethodName = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    memory: Memory = None,
+    dump: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write id, tokens and labels of every sample as JSON lines.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what training would do — samples, tokens, steps, memory, time — without training."""
+    from tune.tuning import plan_only
+
+    asked = {"model": model, "method": method, "seed": seed, "file": config, "sets": sets or []}
+    with _Progress() as progress:
+        result = plan_only(run, asked, memory=memory, dump=dump, stream=_stream(as_json), progress=progress)
+    if as_json:
+        _print_json(result)
+
+
+@app.command("eval")
+def evaluate(tuning: TuningFolder, as_json: Json = False) -> None:
+    """Evaluate a finished tuning again, beside its base model."""
+    from tune.tuning import evaluate_again
+
+    with _Progress() as progress:
+        result = evaluate_again(tuning, stream=_stream(as_json), progress=progress)
+    if as_json:
+        _print_json(result)
+
+
+@app.command()
+def chat(tuning: TuningFolder) -> None:
+    """Talk with a tuned model."""
+    from tune.chat import chat as talk
+
+    talk(tuning)
+
+
+@app.command()
+def report(tuning: TuningFolder) -> None:
+    """Write a tuning's model card and curve again."""
+    from tune.report import report as write_report
+
+    write_report(tuning)
+    print(f"card: {tuning / 'README.md'}")
+
+
+@app.command()
+def compare(
+    tunings: Annotated[list[Path], typer.Argument(metavar="TUNING…", help="Folders of tunings.")],
+    as_json: Json = False,
+) -> None:
+    """Set several tunings side by side: settings that differ, and scores."""
+    from tune.compare import compare as compare_tunings
+
+    _print_result(compare_tunings(tunings), as_json)
+
+
+@app.command()
+def merge(
+    tuning: TuningFolder,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The merged model's folder. Default: TUNING/merged.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older merged model.")] = False,
+) -> None:
+    """Fold an adapter into its base model, and check that both answer alike."""
+    from tune.export import merge as merge_adapter
+
+    with _Progress() as progress:
+        merged = merge_adapter(tuning, out, force=force, report=progress)
+    _print_text(merged)
+
+
+@app.command()
+def score(
+    run: RunFolder,
+    predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="JSON lines with id and prediction.")],
+    split: Annotated[
+        Literal["train", "validation", "test"] | None, typer.Option(help="The split predicted. Default: by the ids.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score predictions that were made elsewhere, by the run's own metrics."""
+    from tune.runs import open_run
+    from tune.score import score_file
+
+    _print_result(score_file(open_run(run), predictions, split), as_json)
+
+
+@app.command()
+def methods(as_json: Json = False) -> None:
+    """List the methods, their settings and defaults."""
+    from tune.methods import METHODS
+
+    rows = [
+        {"name": m.name, "summary": m.summary, "lr": m.lr, "weight_decay": m.weight_decay, "settings": list(m.keys)}
+        for m in METHODS.values()
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        print(f"{row['name']:<10}{row['summary']}")
+        print(f"{'':<10}lr {row['lr']:g}, weight_decay {row['weight_decay']:g}; {', '.join(row['settings']) or '-'}")
+
+
+class _Progress:
+    """What is going on, on stderr: a line that rewrites itself on a terminal, nothing elsewhere.
+
+    An instance is called with a text (`progress("tokenising train")`), and with none where another display begins;
+    rich is imported only where there is a terminal.
+    """
+
+    def __init__(self) -> None:
+        self.status: Any = None
+
+    def __enter__(self) -> _Progress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self.status = Console(stderr=True, highlight=False, markup=False).status("starting")
+            self.status.start()
+        return self
+
+    def __call__(self, text: str) -> None:
+        if self.status is None:
+            return
+        if text:
+            self.status.update(text)
+            self.status.start()
+        else:
+            self.status.stop()
+
+    def __exit__(self, *error: object) -> None:
+        if self.status is not None:
+            self.status.stop()
+
+
+def _stream(as_json: bool) -> TextIO:
+    """Where people read: stdout, or stderr where stdout is for a program."""
+    return sys.stderr if as_json else sys.stdout
+
+
+def _print_result(result: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(result)
+    else:
+        _print_text(str(result))
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _print_text(text: Any) -> None:
+    if isinstance(text, str) and text:
+        print(text)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 2 the input was wrong, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name or text the terminal can't show must not end the run.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # Progress is ours to show. Read when transformers is imported.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv) or ["--help"])
+    except BrokenPipeError:
+        _forget_stdout()  # `… | head` has read enough
+        return 0
+
+
+def _run(args: list[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        # Not app(): that turns KeyboardInterrupt and BrokenPipeError into exits of its own.
+        with command.make_context(PROG, args) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+        return 0
+    except UserError as error:
+        return _errors(error.messages)
+    except typer.TyperException as error:
+        # A usage error knows the command it happened in.
+        where = getattr(getattr(error, "ctx", None), "command_path", PROG)
+        words = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
+        return _errors([f"{words[:1].lower()}{words[1:]} (see '{where} --help')"])
+    except typer.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, typer.Abort) as error:
+        # Training says where it stopped and how to go on.
+        return _errors([f"interrupted: {error}" if str(error) else "interrupted"], code=INTERRUPTED)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        return _errors([f"tuning needs {error.name}; install it with: pip install 'jingtiao[tune]'"])
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.errno not in _MACHINE:
+            raise
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_stdout()
+        return _errors([f"{error.filename or 'writing'}: {(error.strerror or 'refused').lower()}"])
+
+
+#: What the extra `tune` brings.
+_EXTRA = {"torch", "transformers", "peft", "numpy", "safetensors", "sklearn", "sacrebleu", "rouge_score", "nltk"}
+
+
+def _forget_stdout() -> None:
+    """Python flushes stdout once more at exit, and would end with a code of its own: let that go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _errors(messages: list[str], code: int = 2) -> int:
+    for message in messages:
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code

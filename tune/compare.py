@@ -1,0 +1,201 @@
+"""Several tunings side by side: the settings that differ, their scores, and whether a difference is more than chance.
+
+Two intervals that overlap say little when both models answered the same rows: what is hard for one is hard for the
+other. So rows are drawn for both at once, and the interval is that of the difference (a paired bootstrap).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tune.errors import UserError
+from tune.folder import Tuning, open_tuning
+from tune.results import read_eval, read_predictions
+from tune.runs import Run
+from tune.tables import metric_names, show_figure, text_table
+
+
+class Comparison(dict[str, Any]):
+    """What `compare` found, ready for JSON; as text, tables.
+
+    tunings: their names. settings: {key: [value of each]}, those that differ. splits: {split: {"n", "metrics": {name:
+    [figure of each]}, "differences": {name: [figure of each, less the first one's]}}}; a figure is {"value", "low",
+    "high"} or None. notes: what was not compared, and why.
+    """
+
+    def __str__(self) -> str:
+        names = self["tunings"]
+        parts = []
+        if self["settings"]:
+            rows = [[key, *map(str, values)] for key, values in self["settings"].items()]
+            parts.append(text_table(["settings that differ", *names], rows))
+        columns = [*names, *(f"{name} − {names[0]}" for name in names[1:])]
+        for split, found in self["splits"].items():
+            rows = []
+            for metric, figures in found["metrics"].items():
+                differences = found["differences"].get(metric, [None] * len(names))[1:]
+                shown = [show_figure(metric, figure) for figure in figures]
+                rows.append([metric, *shown, *(_marked(metric, figure) for figure in differences)])
+            parts.append(text_table([f"{split}, {found['n']:,} rows", *columns], rows))
+        if any(found["differences"] for found in self["splits"].values()):
+            parts.append("* the interval of the difference (95 %, rows drawn for both at once) leaves out 0")
+        return "\n\n".join([*parts, *(f"note: {note}" for note in self["notes"])])
+
+
+def _marked(metric: str, difference: dict[str, float] | None) -> str:
+    text = show_figure(metric, difference, sign=True)
+    return f"{text} *" if difference and not difference["low"] <= 0 <= difference["high"] else text
+
+
+def compare(folders: Sequence[Path]) -> Comparison:
+    """Compare two or more finished tunings with the first of them, on the splits that all of them were evaluated on.
+
+    Raises UserError for fewer than two, a tuning that was never evaluated, and tunings that answered different rows.
+    """
+    if len(folders) < 2:
+        raise UserError("compare needs two tunings or more: python -m tune compare TUNING TUNING")
+    tunings = [open_tuning(folder) for folder in folders]
+    sections = [_tuned_section(folder) for folder in folders]
+    splits = [split for split in sections[0] if all(split in section for section in sections[1:])]
+    if not splits:
+        raise UserError(f"{folders[0]} and {folders[1]}: no split was evaluated for all of them")
+    answers = [_answers(folder) for folder in folders]
+    notes = [
+        f"{split}: not evaluated for all of them; left out"
+        for split in dict.fromkeys(split for section in sections for split in section)
+        if split not in splits
+    ]
+    same_tokens = len({tuning.hashes.get("tokenizer") for tuning in tunings}) == 1
+    if not same_tokens:
+        notes.append("answer_loss is a mean over tokens, and the tokenizers differ: no difference is given")
+    found = {}
+    for split in splits:
+        rows = [answers_of.get(split, []) for answers_of in answers]
+        _check_same_rows(folders, split, rows)
+        here = [section[split] for section in sections]
+        found[split] = {
+            "n": here[0]["n"],
+            "metrics": {name: [section.get(name) for section in here] for name in metric_names(*here)},
+            "differences": _differences(tunings[0].run, rows, here, same_tokens),
+        }
+    return Comparison(tunings=_names(folders), settings=_settings(tunings), splits=found, notes=notes)
+
+
+def _tuned_section(folder: Path) -> dict[str, Any]:
+    section = read_eval(folder).get("tuned")
+    if not section:
+        raise UserError(f"{folder}: its tuned model was never evaluated; `python -m tune eval {folder}` does that")
+    return section
+
+
+def _answers(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of predictions.jsonl by split."""
+    by_split: dict[str, list[dict[str, Any]]] = {}
+    for row in read_predictions(folder):
+        by_split.setdefault(row["split"], []).append(row)
+    return by_split
+
+
+def _check_same_rows(folders: Sequence[Path], split: str, rows: Sequence[list[dict[str, Any]]]) -> None:
+    asked = [{row["id"]: row["references"] for row in rows_of} for rows_of in rows]
+    for folder, theirs in zip(folders[1:], asked[1:], strict=True):
+        different = {id for id in asked[0].keys() | theirs.keys() if asked[0].get(id) != theirs.get(id)}
+        if different:
+            raise UserError(
+                f"{folders[0]} and {folder}: answered different rows of {split} ({len(different):,} differ, like "
+                f"{min(different)}); evaluate both on the same run, with the same eval_limit"
+            )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Numbers a row (N, K), in the order of ids, and the figure that their sums make."""
+
+    statistics_NK: np.ndarray
+    figure: Any
+
+
+def _differences(
+    run: Run, rows: Sequence[list[dict[str, Any]]], sections: Sequence[dict[str, Any]], same_tokens: bool
+) -> dict[str, list[dict[str, float] | None]]:
+    """Of each metric that rows decide, each tuning's figure less the first one's, with paired 95 % intervals."""
+    measured = [_measure(run, rows_of, section) for rows_of, section in zip(rows, sections, strict=True)]
+    return {
+        name: [None, *(_difference(measured[0][name], other[name]) for other in measured[1:])]
+        for name in metric_names(*sections)
+        if all(name in one for one in measured) and (same_tokens or name != "answer_loss")
+    }
+
+
+def _measure(run: Run, rows: Sequence[dict[str, Any]], section: dict[str, Any]) -> dict[str, _Measured]:
+    """What each metric of a section of eval.json is the figure of, counted from the rows."""
+    from tune.metrics import METRICS, Scored
+    from tune.metrics.bootstrap import ratio
+
+    rows = sorted(rows, key=lambda row: row["id"])
+    scored = Scored([row["prediction"] for row in rows], [row["references"] for row in rows], None, run.labels)
+    found = {
+        name: _Measured(METRICS[name].statistics(scored), METRICS[name].figure) for name in section if name in METRICS
+    }
+    loss = [[row["scores"].get("nll"), row["scores"].get("answer_tokens")] for row in rows]
+    if all(None not in pair for pair in loss):
+        found["answer_loss"] = _Measured(np.array(loss, dtype=np.float64), ratio)
+    if run.labels and all("probabilities" in row["scores"] for row in rows):
+        found |= _measure_labels(run, rows, scored.gold, section)
+    return found
+
+
+def _measure_labels(
+    run: Run, rows: Sequence[dict[str, Any]], gold: Sequence[str], section: dict[str, Any]
+) -> dict[str, _Measured]:
+    """The figures of the label words' probabilities."""
+    from tune.metrics.bootstrap import divide, mean
+    from tune.metrics.likelihood import auc_statistics, positive_index
+
+    likely_N = np.array([row["scores"]["likeliest_correct"] for row in rows], dtype=np.float64)
+    found = {"accuracy_likelihood": _Measured(likely_N[:, None], mean(0))}
+    codes = list(run.labels)
+    if len(codes) != 2:
+        return found
+    positive = codes[positive_index(codes)]
+    p_N = np.array([row["scores"]["probabilities"][positive] for row in rows])
+    positive_N = np.array([label == positive for label in gold])
+    if "auc" in section:
+        statistics_N4, auc = auc_statistics(p_N, positive_N)
+        # To first order the AUC of a resample, as for the interval in eval.json.
+        found["auc"] = _Measured(
+            statistics_N4, lambda sums, _: divide(sums[:, 0], sums[:, 1]) + divide(sums[:, 2], sums[:, 3]) - auc
+        )
+    if "accuracy_at_threshold" in section:
+        right_N = (p_N >= section["accuracy_at_threshold"]["threshold"]) == positive_N
+        found["accuracy_at_threshold"] = _Measured(right_N.astype(np.float64)[:, None], mean(0))
+    return found
+
+
+def _difference(first: _Measured, other: _Measured) -> dict[str, float]:
+    """other - first as {"value", "low", "high"}; the same draws of rows for both."""
+    from tune.metrics.bootstrap import resampled_sums, with_interval
+
+    k = first.statistics_NK.shape[1]
+    both_NK = np.concatenate([first.statistics_NK, other.statistics_NK], axis=1)
+
+    def less(sums_RK: np.ndarray, n: int) -> np.ndarray:
+        return other.figure(sums_RK[:, k:], n) - first.figure(sums_RK[:, :k], n)
+
+    return with_interval(both_NK, resampled_sums(both_NK), less)
+
+
+def _settings(tunings: Sequence[Tuning]) -> dict[str, list[Any]]:
+    configs = [tuning.config.model_dump(mode="json") for tuning in tunings]
+    return {key: [c[key] for c in configs] for key in configs[0] if any(c[key] != configs[0][key] for c in configs)}
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The folders' names, or their paths where names are the same."""
+    names = [folder.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]

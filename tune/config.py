@@ -1,0 +1,221 @@
+"""Every setting of a tuning and its default: this class and nowhere else (lr and weight decay: each method's own).
+
+A value comes from a flag, `--set KEY=VALUE`, the YAML file of `--config`, the `tune:` section of the run's recipe, or
+its default: the first of these that names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tune.errors import UserError
+from tune.runs import MANIFEST, Run
+from tune.settings import Settings, did_you_mean
+
+TINY = "tiny"
+
+
+def _targets(value: Any) -> Any:
+    """`all-linear`, or names of modules: a list, or one text with commas (as `--set` likes it)."""
+    if isinstance(value, str) and value != "all-linear":
+        value = [name.strip() for name in value.split(",")]
+    if value != "all-linear" and not (
+        isinstance(value, list) and value and all(isinstance(n, str) and n for n in value)
+    ):
+        raise ValueError("must be all-linear, or names of modules like [q_proj, v_proj]")
+    return value
+
+
+Count = Annotated[int, Field(ge=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Switch = Literal["auto", "on", "off"]
+
+
+class Config(BaseModel):
+    """The settings of one tuning. `None` is a choice left to the method, the plan or the data, as described."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    model: str = Field(TINY, min_length=1, description="a folder, a hub name, or tiny: a small model made on the spot")
+    method: str = Field("lora", description="what is trained (`tune methods`); full for the tiny model")
+    seed: int = Field(0, ge=0, lt=2**63, description="decides new weights, the order of samples and dropout")
+
+    lr: float | None = Field(None, gt=0, description="peak learning rate; the method's own where not given")
+    epochs: float = Field(3.0, gt=0, description="passes over the train split")
+    steps: Count | None = Field(None, description="optimiser steps; where given, epochs doesn't count")
+    batch: int = Field(64, ge=1, description="samples an optimiser step, however many packs they fill")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="the learning rate after warm-up")
+    warmup: float = Field(0.03, ge=0, lt=1, description="the share of the steps in which the learning rate rises")
+    weight_decay: float | None = Field(
+        None, ge=0, description="not on norms and biases; the method's own if not given"
+    )
+    clip: float = Field(1.0, gt=0, description="the gradient's largest norm")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.999), strict=False, description="AdamW's")
+    eps: float = Field(1e-8, gt=0, description="AdamW's")
+
+    max_length: int = Field(1024, ge=8, description="tokens a sample may have, its answer and end included")
+    too_long: Literal["drop", "truncate_prompt", "error"] = Field(
+        "drop", description="what becomes of a longer sample"
+    )
+    pack: Annotated[int, Field(ge=8)] | None = Field(None, description="tokens a row; chosen by the plan if not given")
+    loss: Literal["output", "all"] = Field("output", description="the tokens that are learnt: the answers', or all")
+    system: str | None = Field(None, description="a system message for every sample; if not given, the samples' own")
+
+    r: int = Field(16, ge=1, description="lora: the rank")
+    alpha: int = Field(32, ge=1, description="lora: the scale is alpha / r")
+    dropout: float = Field(0.0, ge=0, lt=1, description="lora: dropout on the adapters' input")
+    targets: Annotated[Literal["all-linear"] | list[str], BeforeValidator(_targets)] = Field(
+        "all-linear", description="lora: the modules that get adapters"
+    )
+    rslora: bool = Field(False, description="lora: scale by alpha / √r instead (rsLoRA)")
+    dora: bool = Field(False, description="lora: magnitude and direction apart (DoRA)")
+    loraplus: float | None = Field(None, gt=0, description="lora: lr of B over lr of A (LoRA+; 16 in the paper)")
+    init: Literal[True, "gaussian", "pissa"] = Field(
+        True, description="lora: how A and B begin; true: A random, B zero"
+    )
+    layers: int = Field(2, ge=1, description="freeze: how many of the last layers are trained")
+    virtual_tokens: int = Field(20, ge=1, description="prompt methods: tokens before every sample")
+
+    save_every: Count | None = Field(None, description="steps between checkpoints; if not given an epoch, ten in all")
+    keep: int = Field(2, ge=1, description="checkpoints kept, beside the best")
+    eval: Literal["both", "tuned", "none"] = Field("both", description="which model is evaluated: base and tuned, …")
+    eval_every: Count | None = Field(
+        None, description="steps between validation losses; if not given an epoch, ten in all"
+    )
+    eval_limit: Count | None = Field(None, description="rows of each split that are evaluated; all if not given")
+    patience: Count | None = Field(None, description="stop after so many validation losses without a new best")
+    max_new_tokens: int = Field(64, ge=1, description="the longest answer that is generated")
+
+    checkpointing: Switch = Field("auto", description="gradient checkpointing; auto: chosen by the plan")
+    compile: Switch = Field("auto", description="torch.compile of each layer; auto: on a GPU, where it pays")
+
+
+#: What the tiny model takes instead of the class's and the method's defaults. It is there to show the machinery in a
+#: minute: random weights learn next to nothing through adapters, and need large steps, but few of them.
+TINY_DEFAULTS: dict[str, Any] = {"method": "full", "steps": 60, "batch": 16}
+#: Its learning rates are this many times those of the methods.
+TINY_LR = 100
+
+
+def resolve(
+    run: Run | None,
+    *,
+    file: Path | None = None,
+    sets: Sequence[str] = (),
+    notes: list[str] | None = None,
+    **flags: Any,
+) -> Config:
+    """The settings of a tuning, all of them decided but those that `None` or `auto` leaves to the plan.
+
+    Flags that are None count as not given. What was decided against what somebody wrote is added to `notes`.
+    Raises UserError with everything that is wrong, each at its file and line, `--set` or flag.
+    """
+    from tune.methods import METHODS
+
+    settings = Settings()
+    if run is not None:
+        settings.say_all(run.tune, f"{run.path / MANIFEST}: tune")
+    asked = _collect(settings, file, sets, flags)
+    config = _validate(settings)
+    values = dict(settings.values)
+    if config is not None and config.model == TINY:
+        values = _for_tiny(values, asked, notes)
+    name = values.get("method", Config.model_fields["method"].default)
+    if isinstance(name, str) and name not in METHODS:
+        what = f"method: {name!r} is not one of {', '.join(METHODS)}{did_you_mean(name, METHODS)}"
+        settings.wrong("method", what)
+    settings.check()
+    method = METHODS[name]
+    lr = method.lr * (TINY_LR if values.get("model", TINY) == TINY else 1)
+    own = {"lr": lr, "weight_decay": method.weight_decay}
+    values |= {key: value for key, value in own.items() if values.get(key) is None}
+    _note_unread(method, asked, METHODS.values(), notes)
+    return Config(**values)
+
+
+def continued(config: Config, locked: Config, folder: Path, free: Iterable[str], **asked: Any) -> Config:
+    """The settings with which a tuning goes on: those it began with, but for `free` ones that were `asked` for.
+
+    `asked` is what `resolve` was given, `config` what it made of it. Raises UserError for anything else that differs.
+    """
+    keys = _collect(Settings(), asked.pop("file", None), asked.pop("sets", ()), asked)
+    changed = {key: getattr(config, key) for key in keys if getattr(config, key) != getattr(locked, key)}
+    if stuck := sorted(set(changed) - set(free)):
+        said = ", ".join(f"{key} is {getattr(locked, key)!r} there, not {changed[key]!r}" for key in stuck)
+        raise UserError(
+            f"--resume: goes on with the settings of {folder}: {said}; leave that out, or begin with --force"
+        )
+    return locked.model_copy(update=changed)
+
+
+def _collect(settings: Settings, file: Path | None, sets: Sequence[str], flags: dict[str, Any]) -> set[str]:
+    """Add what somebody asked for in this call to the settings; returns its keys."""
+    before = dict(settings.places)
+    if file is not None:
+        settings.say_file(file)
+        settings.values.pop("hashes", None)  # of a lock file: they are another tuning's, and no setting
+    for text in sets:
+        settings.say_set(text)
+    for flag, value in flags.items():
+        if value is not None:
+            settings.say(flag, value, f"--{flag}")
+    return {key for key in settings.values if settings.places[key] != before.get(key)}
+
+
+def _validate(settings: Settings) -> Config | None:
+    """The settings as they were said, or None where they are wrong (noted)."""
+    try:
+        return Config(**settings.values)
+    except ValidationError as errors:
+        settings.note_errors(errors, Config.model_fields)
+        return None
+
+
+def _for_tiny(values: dict[str, Any], asked: set[str], notes: list[str] | None) -> dict[str, Any]:
+    """The tiny model's own defaults below what was asked for; the recipe's method is meant for a real model."""
+    own = dict(TINY_DEFAULTS)
+    if "epochs" in values:
+        del own["steps"]
+    result = own | values
+    if "method" not in asked:
+        said = values.get("method", Config.model_fields["method"].default)
+        result["method"] = own["method"]
+        if notes is not None and said != own["method"]:
+            notes.append(
+                f"model tiny: method {own['method']} instead of {said}, for random weights learn next to nothing "
+                f"through adapters; --method {said} insists on it"
+            )
+    return result
+
+
+def _note_unread(method: Any, asked: set[str], methods: Iterable[Any], notes: list[str] | None) -> None:
+    """Say which settings that somebody asked for belong to other methods."""
+    others = {key: other.name for other in methods for key in other.keys}
+    unread = sorted(key for key in asked if key in others and key not in method.keys)
+    if unread and notes is not None:
+        notes.append(f"method {method.name} doesn't read {', '.join(unread)} ({others[unread[0]]} does)")
+
+
+def default_out(run: Run, config: Config) -> Path:
+    """`tunings/<run>-<model>-<method>`; of the model's path or hub name only the last part, made safe for a file."""
+    model = config.model if config.model == TINY else Path(config.model).resolve().name
+    return Path("tunings") / "-".join(_safe(part) for part in (run.name, model, config.method))
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.]+", "-", name).strip("-.") or "model"
+
+
+def parse_memory(text: str) -> int:
+    """`16GB`, `8GiB`, `512MB` in bytes. Raises UserError for anything else."""
+    powers = {f"{letter}{i}b": (1024 if i else 1000) ** n for n, letter in enumerate("kmgt", 1) for i in ("", "i")}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
+    size = round(float(found[1]) * powers.get(found[2], 0)) if found else 0
+    if size <= 0:
+        raise UserError(f"--memory {text}: write a size like 16GB, 8GiB or 512MB")
+    return size

@@ -1,0 +1,281 @@
+"""Samples as tokens: made once, written to memory-mapped files, found again by what decides their content.
+
+A folder of the cache is named by a hash of the split's bytes, the prompt, the tokenizer and the settings that matter,
+and holds `ids.bin` (int32), `learn.bin` (uint8), `offsets.npy`, `prompts.npy`, `rows.npy` and `counts.json`. It is
+written aside and moved in when it is whole. Work goes in chunks, so memory doesn't grow with the split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tune.errors import UserError
+from tune.prompt import Encoded
+
+if TYPE_CHECKING:
+    from tune.config import Config
+    from tune.prompt import Prompter
+    from tune.runs import Run
+
+#: Part of every key: changes when the same input would make other files.
+FORMAT = 1
+#: Rows encoded together: enough to keep the cores busy, few enough that memory stays small.
+CHUNK = 2048
+#: A label that no loss is taken on.
+IGNORED = -100
+
+#: The samples of each chunk that are not among the tokens, by why.
+LEFT_OUT = ("unlabelled", "dropped", "empty", "special", "rewritten")
+COUNTS = "counts.json"
+
+Sample = dict[str, Any]
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """N samples of L tokens in all, in the order of the file.
+
+    ids_L int32; learn_L uint8, 1 where a token is learnt (is a target); offsets int64 (N+1); prompts int32 (N), the
+    tokens before the answer; rows int32 (N), the sample's line in the split's file, from 0: those left out are
+    missing. counts: read = kept + unlabelled + dropped (too long) + empty + special + rewritten (see
+    `prompt.Encoded`); of those kept, truncated; tokens, answer_tokens (learnt), unknown_tokens, longest.
+    """
+
+    ids_L: np.ndarray
+    learn_L: np.ndarray
+    offsets: np.ndarray
+    prompts: np.ndarray
+    rows: np.ndarray
+    counts: dict[str, int]
+    key: str
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each sample, int32 (N)."""
+        return np.diff(self.offsets).astype(np.int32)
+
+    def sample(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of one sample and where they are learnt."""
+        start, stop = self.offsets[i], self.offsets[i + 1]
+        return self.ids_L[start:stop], self.learn_L[start:stop]
+
+
+def tokenise(
+    run: Run,
+    split: str,
+    prompter: Prompter,
+    config: Config,
+    cache: Path,
+    report: Report | None = None,
+) -> Tokens:
+    """A split's labelled samples as tokens, from `cache/KEY` where they were made before.
+
+    `report` is told rows done and rows in all. Raises UserError where the template proof fails, a sample is too long
+    and `too_long` is "error", or an id is none of the model's.
+    """
+    key = _key(run, split, prompter, config)
+    folder = cache / key
+    if (tokens := _load(folder, key)) is not None:
+        return tokens
+    cache.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f"{key[:16]}-", dir=cache))
+    try:
+        _write(run, split, prompter, config, aside, report)
+        if folder.exists():  # made by another process meanwhile, or broken
+            shutil.rmtree(folder)
+        aside.replace(folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    tokens = _load(folder, key)
+    assert tokens is not None
+    return tokens
+
+
+def dump(run: Run, splits: Sequence[str], prompter: Prompter, config: Config, cache: Path, file: Path) -> int:
+    """Write what is learnt as JSON lines {"id", "split", "tokens", "labels"}, labels[t] being tokens[t] where it is
+    learnt and -100 elsewhere; returns the number of samples."""
+    written = 0
+    with file.open("w", encoding="utf-8") as stream:
+        for split in splits:
+            tokens = tokenise(run, split, prompter, config, cache)
+            rows = enumerate(run.rows(split))
+            for i, row in enumerate(tokens.rows.tolist()):
+                sample = next(sample for number, sample in rows if number == row)
+                ids, learn = tokens.sample(i)
+                labels = np.where(learn, ids, IGNORED)
+                line = {"id": sample["meta"]["id"], "split": split, "tokens": ids.tolist(), "labels": labels.tolist()}
+                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+                written += 1
+    return written
+
+
+# --- making
+
+
+def _write(run: Run, split: str, prompter: Prompter, config: Config, folder: Path, report: Report | None) -> None:
+    """Tokenise a split into the files of a folder."""
+    work = _Work(prompter, config)
+    tally = Counter(dict.fromkeys(("answer_tokens", "unknown_tokens"), 0))
+    sizes, prompts, rows = [np.zeros(1, np.int64)], [], []
+    with (folder / "ids.bin").open("wb") as ids_file, (folder / "learn.bin").open("wb") as learn_file:
+        for numbers, encoded in work.chunks(run.rows(split)):
+            ids, learn = _flat(encoded, config.loss)
+            if prompter.vocab_size and ids.max(initial=0) >= prompter.vocab_size:
+                raise UserError(
+                    f"{run.path}: a token of {split} has id {ids.max()}, the model knows {prompter.vocab_size}; "
+                    "the tokenizer is another model's, or the model's embeddings must be resized"
+                )
+            ids_file.write(ids.data)
+            learn_file.write(learn.data)
+            sizes.append(np.fromiter((len(sample.ids) for sample in encoded), np.int64, len(encoded)))
+            prompts.append(np.fromiter((sample.prompt for sample in encoded), np.int32, len(encoded)))
+            rows.append(np.array(numbers, np.int32))
+            tally["answer_tokens"] += int(learn.sum())
+            if prompter.unk_id is not None:
+                tally["unknown_tokens"] += int((ids == prompter.unk_id).sum())
+            if report:
+                report(work.counts["read"], run.splits[split])
+    lengths = np.concatenate(sizes)
+    offsets = np.cumsum(lengths)
+    work.check(run, split, kept=len(offsets) - 1)
+    tally.update(tokens=int(offsets[-1]), longest=int(lengths.max()))
+    np.save(folder / "offsets.npy", offsets)
+    np.save(folder / "prompts.npy", np.concatenate([np.zeros(0, np.int32), *prompts]))
+    np.save(folder / "rows.npy", np.concatenate([np.zeros(0, np.int32), *rows]))
+    counts = {"kept": len(offsets) - 1, **work.counts, **tally}
+    (folder / COUNTS).write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
+
+
+class _Work:
+    """Encodes samples chunk by chunk, leaves out what can't be learnt, and counts it."""
+
+    def __init__(self, prompter: Prompter, config: Config) -> None:
+        self._prompter, self._config = prompter, config
+        self.counts: Counter[str] = Counter(dict.fromkeys(("read", *LEFT_OUT, "truncated"), 0))
+        self._longest = (0, "")
+
+    def chunks(self, rows: Iterator[Sample]) -> Iterator[tuple[list[int], list[Encoded]]]:
+        """Line numbers and samples of the kept rows of each chunk. One thread reads the next chunk meanwhile: the
+        tokenizer works outside Python."""
+        numbered = enumerate(rows)
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(lambda: list(islice(numbered, CHUNK)))
+            while chunk := ahead.result():
+                ahead = reader.submit(lambda: list(islice(numbered, CHUNK)))
+                yield self._chunk(chunk)
+
+    def _chunk(self, chunk: list[tuple[int, Sample]]) -> tuple[list[int], list[Encoded]]:
+        labelled = [(number, sample) for number, sample in chunk if sample["meta"].get("labelled", True)]
+        self.counts.update(read=len(chunk), unlabelled=len(chunk) - len(labelled))
+        numbers, kept = [], []
+        encoded = self._prompter.encode([sample for _, sample in labelled])
+        for (number, sample), made in zip(labelled, encoded, strict=True):
+            fitted = self._fit(sample, made) if len(made.ids) > self._config.max_length else made
+            if fitted.refused:
+                self.counts[fitted.refused] += 1
+            else:
+                numbers.append(number)
+                kept.append(fitted)
+        return numbers, kept
+
+    def _fit(self, sample: Sample, made: Encoded) -> Encoded:
+        """A sample that is too long, with less of its user's text; or refused as "dropped"."""
+        self._longest = max(self._longest, (len(made.ids), sample["meta"]["id"]))
+        if self._config.too_long != "truncate_prompt":
+            return Encoded([], refused="dropped")
+        shorter: Sample | None = sample
+        while (excess := len(made.ids) - self._config.max_length) > 0:
+            shorter = self._prompter.shorten(shorter, excess)
+            if shorter is None:
+                return Encoded([], refused="dropped")
+            made = self._prompter.encode([shorter])[0]
+        self.counts["truncated"] += not made.refused
+        return made
+
+    def check(self, run: Run, split: str, kept: int) -> None:
+        """Raises UserError where samples are too long and that is an error, or no train sample is left."""
+        counts, config = self.counts, self._config
+        tokens, longest = self._longest
+        if config.too_long == "error" and tokens:
+            raise UserError(
+                f"{run.path}: {counts['dropped']} of {counts['read']} samples of {split} have more than "
+                f"max_length={config.max_length} tokens, the longest, {longest}, has {tokens}; "
+                f"--set max_length={tokens}, or --set too_long=drop, or --set too_long=truncate_prompt"
+            )
+        if split == "train" and not kept:
+            left_out = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT if counts[reason])
+            raise UserError(
+                f"{run.path}: none of the {counts['read']} samples of train can be learnt "
+                f"({left_out or 'it is empty'}); it needs rows with answers, no longer than max_length"
+            )
+
+
+def _flat(encoded: Sequence[Encoded], loss: str) -> tuple[np.ndarray, np.ndarray]:
+    """The ids of samples one behind the other, int32, and 1 where they are learnt, uint8."""
+    sizes = np.fromiter((len(sample.ids) for sample in encoded), np.int64, len(encoded))
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    total = int(starts[-1])
+    ids = np.fromiter(chain.from_iterable(sample.ids for sample in encoded), np.int32, total)
+    if loss == "all":
+        learn = np.ones(total, np.uint8)
+    else:
+        spans = np.array(
+            [(at + a, at + b) for at, sample in zip(starts.tolist(), encoded, strict=False) for a, b in sample.learn],
+            np.int64,
+        ).reshape(-1, 2)
+        # Spans don't meet within a sample or across: +1 where one begins, -1 behind its end, summed.
+        edges = np.zeros(total + 1, np.int8)
+        np.add.at(edges, spans[:, 0], 1)
+        np.add.at(edges, spans[:, 1], -1)
+        learn = np.cumsum(edges[:-1], dtype=np.int8).astype(np.uint8)
+    # A sample's first token has nothing before it that could say it.
+    learn[starts[:-1]] = 0
+    return ids, learn
+
+
+# --- the cache
+
+
+def _key(run: Run, split: str, prompter: Prompter, config: Config) -> str:
+    """The hash of all that decides the tokens of a split: its bytes, the prompt, the tokenizer, the settings."""
+    with run.file(split).open("rb") as stream:
+        content = hashlib.file_digest(stream, "sha256").hexdigest()
+    settings = [config.max_length, config.too_long, config.loss]
+    said = [FORMAT, content, prompter.sha256, prompter.tokenizer_sha256, prompter.vocab_size, settings]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _load(folder: Path, key: str) -> Tokens | None:
+    """The tokens in a folder of the cache; None where there is none, or it is not whole."""
+    try:
+        counts = json.loads((folder / COUNTS).read_text(encoding="utf-8"))
+        offsets, prompts, rows = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("offsets", "prompts", "rows")
+        )
+        ids, learn = _map(folder / "ids.bin", np.int32), _map(folder / "learn.bin", np.uint8)
+    except (OSError, ValueError):
+        return None
+    whole = len(ids) == len(learn) == int(offsets[-1]) and len(rows) == len(prompts) == len(offsets) - 1
+    return Tokens(ids, learn, offsets, prompts, rows, counts, key) if whole else None
+
+
+def _map(file: Path, kind: type) -> np.ndarray:
+    """A file as an array; an empty one can't be mapped."""
+    return np.memmap(file, kind, mode="r") if file.stat().st_size else np.zeros(0, kind)

@@ -1,0 +1,201 @@
+"""LoRA (Hu et al. 2021, arXiv:2106.09685) and its relatives, through PEFT: rsLoRA, DoRA, LoRA+, PiSSA.
+
+PEFT makes, names, saves and loads the parameters. For training, the plain form `y = xWᵀ + s·(xAᵀ)Bᵀ` gets a forward of
+ours: PEFT's makes the low-rank product and the sum as tensors of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tune.errors import UserError
+from tune.methods.method import Method
+
+
+def prepare(model: Any, config: Any) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    targets = config.targets if isinstance(config.targets, str) else list(config.targets)
+    try:
+        # The adapter keeps the model's type: in fp32, every adapted layer would cast its input. The optimiser holds
+        # fp32 masters instead.
+        wrapped = get_peft_model(
+            model,
+            LoraConfig(
+                task_type="CAUSAL_LM",
+                r=config.r,
+                lora_alpha=config.alpha,
+                lora_dropout=config.dropout,
+                target_modules=targets,
+                use_rslora=config.rslora,
+                use_dora=config.dora,
+                init_lora_weights=config.init,
+            ),
+            autocast_adapter_dtype=False,
+        )
+    except ValueError as error:
+        raise UserError(f"method lora: {error}") from None
+    fuse(wrapped)
+    join(wrapped)
+    return wrapped
+
+
+def save(model: Any, folder: Path) -> None:
+    model.save_pretrained(folder)
+
+
+def load(model: Any, folder: Path) -> Any:
+    from peft import PeftModel
+
+    wrapped = PeftModel.from_pretrained(model, folder, autocast_adapter_dtype=False)
+    fuse(wrapped)
+    return wrapped
+
+
+def fuse(model: torch.nn.Module) -> None:
+    """Give every plain LoRA layer the fused forward; DoRA, dropout and other variants keep PEFT's."""
+    from peft.tuners.lora.layer import Linear
+
+    for module in model.modules():
+        if type(module) is Linear and type(module.base_layer) is torch.nn.Linear and _is_plain(module):
+            module.__class__ = _fused_class()
+
+
+def _is_plain(module: Any) -> bool:
+    (name,) = module.active_adapters
+    plain = not module.lora_variant and not module.lora_bias[name]
+    return plain and isinstance(module.lora_dropout[name], torch.nn.Identity)
+
+
+def _fused_class() -> Any:
+    """PEFT's own class with one method replaced, made once and only where PEFT is there."""
+    global _FUSED
+    if _FUSED is None:
+        from peft.tuners.lora.layer import Linear
+
+        class FusedLinear(Linear):
+            joint: Joint | None = None
+
+            def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+                if self.disable_adapters or self.merged or args or kwargs:
+                    return super().forward(x, *args, **kwargs)
+                if self.joint is not None:
+                    return self.joint.output(self, x)
+                return low_rank_linears(x, [self])[0]
+
+        _FUSED = FusedLinear
+    return _FUSED
+
+
+_FUSED: Any = None
+#: Linear layers that models feed with the same input, one after the other.
+SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+
+
+def join(model: torch.nn.Module) -> None:
+    """Let layers with the same input share the reading of it, and their frozen weights one tensor."""
+    for parent in model.modules():
+        for names in SIBLINGS:
+            layers: list[Any] = [getattr(parent, name, None) for name in names]
+            if all(type(layer) is _FUSED and layer.base_layer.bias is None for layer in layers):
+                Joint(layers)
+
+
+class Joint:
+    """Layers with the same input: the first one called computes the outputs of all, the others pick theirs up."""
+
+    def __init__(self, layers: list[Any]) -> None:
+        self.layers, self.x, self.outputs = layers, None, dict[int, Tensor]()
+        self.weight_OD = torch.cat([layer.base_layer.weight.data for layer in layers])
+        parts = self.weight_OD.split([layer.out_features for layer in layers])
+        for layer, part in zip(layers, parts, strict=True):
+            layer.joint, layer.base_layer.weight.data = self, part
+
+    def output(self, layer: Any, x: Tensor) -> Tensor:
+        number = self.layers.index(layer)
+        if self.x is not x or number not in self.outputs:
+            self.x, self.outputs = x, dict(enumerate(low_rank_linears(x, self.layers, self.weight_OD)))
+        y = self.outputs.pop(number)
+        if not self.outputs:
+            self.x = None
+        return y
+
+
+def low_rank_linears(x: Tensor, layers: list[Any], weight_OD: Tensor | None = None) -> list[Tensor]:
+    """`x Wᵀ + bias + s · (x Aᵀ) Bᵀ` of layers with the same input; `weight_OD` holds all their frozen weights."""
+    (name,) = layers[0].active_adapters
+    base = layers[0].base_layer
+    pairs = [weight for layer in layers for weight in (layer.lora_A[name].weight, layer.lora_B[name].weight)]
+    y = _LowRankLinears.apply(
+        x.reshape(-1, x.shape[-1]),
+        base.weight if weight_OD is None else weight_OD,
+        base.bias,
+        layers[0].scaling[name],
+        *pairs,
+    )
+    return [part.view(*x.shape[:-1], -1) for part in y]
+
+
+@torch.library.custom_op("jingtiao::add_product_", mutates_args={"y_TO"})
+def _add_product_(y_TO: Tensor, a_TR: Tensor, b_RO: Tensor) -> None:
+    """`y += a b` in place. As an operator of its own: the compiler would turn torch's into one that copies y first."""
+    y_TO.addmm_(a_TR, b_RO)
+
+
+class _LowRankLinears(torch.autograd.Function):
+    """n layers side by side: the low-rank product is added by the kernel that makes it, and x is read once for all."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_TD: Tensor, weight_OD: Tensor, bias_O: Tensor | None, scale: float, *pairs: Tensor
+    ) -> tuple[Tensor, ...]:
+        a_RD, b_OR = _side_by_side(pairs)
+        y_TO = F.linear(x_TD, weight_OD, bias_O)
+        xa_TR = F.linear(x_TD, a_RD) * scale
+        _add_product_(y_TO, xa_TR, b_OR.T)
+        ctx.save_for_backward(x_TD, weight_OD, xa_TR, *pairs)
+        ctx.scale = scale
+        return y_TO.split([len(b_PR) for b_PR in pairs[1::2]], dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        x_TD, weight_OD, xa_TR, *pairs = ctx.saved_tensors
+        a_RD, _ = _side_by_side(pairs)
+        parts = weight_OD.split([len(b_PR) for b_PR in pairs[1::2]])
+        d_xa_TR = torch.cat([d_y @ b_PR for d_y, b_PR in zip(grads, pairs[1::2], strict=True)], dim=1) * ctx.scale
+        d_x_TD = None
+        if ctx.needs_input_grad[0]:
+            d_x_TD = grads[0] @ parts[0]
+            for d_y, part in zip(grads[1:], parts[1:], strict=True):
+                _add_product_(d_x_TD, d_y, part)
+            _add_product_(d_x_TD, d_xa_TR, a_RD)
+        ranks = [len(a_PD) for a_PD in pairs[::2]]
+        d_as = (d_xa_TR.T @ x_TD).split(ranks)
+        d_bs = [d_y.T @ xa for d_y, xa in zip(grads, xa_TR.split(ranks, dim=1), strict=True)]
+        return d_x_TD, None, None, None, *(d for pair in zip(d_as, d_bs, strict=True) for d in pair)
+
+
+def _side_by_side(pairs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """A of all layers under one another, B as blocks on a diagonal."""
+    if len(pairs) == 2:
+        return pairs[0], pairs[1]
+    return torch.cat(list(pairs[::2])), torch.block_diag(*pairs[1::2])
+
+
+METHOD = Method(
+    name="lora",
+    summary="low-rank adapters on the linear layers",
+    keys=("r", "alpha", "dropout", "targets", "rslora", "dora", "loraplus", "init"),
+    lr=2e-4,
+    weight_decay=0.0,
+    folder="adapter",
+    prepare=prepare,
+    save=save,
+    load=load,
+)

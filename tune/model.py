@@ -1,0 +1,116 @@
+"""The base model and its tokenizer, and the proof that its attention stops at sample borders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tune.errors import UserError
+from tune.objectives import hidden_states, unwrapped
+from tune.pack import build_pack
+
+if TYPE_CHECKING:
+    from tune.config import Config
+    from tune.data import Tokens
+    from tune.runs import Run
+
+#: How far packed hidden states may be from one-by-one ones, as a share of their norm. bf16 rounds at 4e-3 and layers
+#: add up; samples that see each other are wrong by 0.3 and more.
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 1e-1}
+
+
+@dataclass
+class Loaded:
+    """A base model on its device. kind: "tiny", "folder" or "hub". name: as the user gave it."""
+
+    model: Any
+    tokenizer: Any
+    name: str
+    kind: str
+    device: torch.device
+    notes: list[str] = field(default_factory=list)
+
+
+def load(config: Config, run: Run, device: str | None = None) -> Loaded:
+    """Load (or, for `tiny`, make) the model: bf16 on a GPU, fp32 on a CPU.
+
+    Raises:
+        UserError: there is no such model here, or it is not one that can be loaded.
+    """
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+    if config.model == "tiny":
+        from tune.tiny import tiny_model, tiny_tokenizer
+
+        tokenizer = tiny_tokenizer(run)
+        model: Any = tiny_model(tokenizer, config.seed)
+        model = model.to(device=place, dtype=dtype)
+        note = "tiny: a small model made on the spot from random weights; it shows the machinery, not quality"
+        return Loaded(model, tokenizer, "tiny", "tiny", place, [note])
+    kind = "folder" if Path(config.model).is_dir() else "hub"
+    if kind == "folder" and not (Path(config.model) / "config.json").is_file():
+        raise UserError(f"model {config.model}: the folder has no config.json, so it is no model; name one that has")
+    tokenizer = _load(config.model, kind, "tokenizer")
+    model = _load(config.model, kind, "model", dtype=dtype).to(place)
+    return Loaded(model, tokenizer, config.model, kind, place)
+
+
+def _load(name: str, kind: str, part: str, **options: Any) -> Any:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    maker: Any = AutoTokenizer if part == "tokenizer" else AutoModelForCausalLM
+    try:
+        return maker.from_pretrained(name, local_files_only=kind == "folder", **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise UserError(_why_not(name, kind, part, error)) from None
+
+
+def _why_not(name: str, kind: str, part: str, error: Exception) -> str:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if kind == "folder":
+        return f"model {name}: its {part} can't be loaded: {first}"
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        return f"model {name}: there is no such folder"
+    return (
+        f"model {name}: no folder of that name here, and its {part} can't be had from the hub ({first}); "
+        "check the name and the connection, or download the model and give --model FOLDER"
+    )
+
+
+@torch.no_grad()
+def probe(model: Any, tokens: Tokens, row_tokens: int, samples: int = 4) -> float:
+    """Compare a packed row with the same samples one by one; returns the largest relative error of hidden states.
+
+    Raises:
+        UserError: the model's attention doesn't pass through transformers' interface: samples would see each other.
+    """
+    causal = unwrapped(model)
+    training, worst = model.training, 0.0
+    model.eval()
+    chosen, used = [], 0
+    for sample in range(len(tokens)):
+        used += int(tokens.lengths[sample])
+        if used > row_tokens or len(chosen) == samples:
+            break
+        chosen.append(sample)
+    try:
+        pack = build_pack(tokens, np.array(chosen), row_tokens).to(causal.device)
+        packed_TD = hidden_states(model, pack)
+        for start, end in zip(pack.bounds[: len(chosen)], pack.bounds[1:], strict=False):
+            alone = causal.get_decoder()(input_ids=pack.ids_T[None, start:end], use_cache=False)
+            alone_TD = alone.last_hidden_state[0].float()
+            error = (packed_TD[start:end].float() - alone_TD).norm() / alone_TD.norm()
+            worst = max(worst, float(error)) if torch.isfinite(error) else float("inf")
+    finally:
+        model.train(training)
+    if worst > TOLERANCE[causal.dtype]:
+        raise UserError(
+            f"model {causal.config.model_type}: packed samples see each other (error {worst:.2g}): its attention "
+            "doesn't pass through transformers' AttentionInterface; choose a model whose attention does "
+            "(Qwen, Llama, Gemma)"
+        )
+    return worst

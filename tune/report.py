@@ -1,0 +1,126 @@
+"""The model card of a tuning, its loss curve, and the table at the end of a run; drawn from the folder's own files."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tune.config import TINY, Config
+from tune.curve import draw_curve
+from tune.folder import read_local
+from tune.lock import read_lock
+from tune.model_card import Facts, draw_card
+from tune.results import EVAL, METRICS, MODELS, read_eval, read_lines, write_text
+from tune.tables import BASELINES, metric_names, print_table, show_figure
+
+
+def report(folder: Path) -> list[str]:
+    """Write README.md (the model card) and curve.svg of a tuning; returns notes about what could not be said.
+
+    Raises UserError where the folder is no tuning.
+    """
+    facts, notes = _gather(folder)
+    curve = draw_curve(facts.steps, folder.resolve().name)
+    if curve:
+        write_text(folder / "curve.svg", curve)
+    write_text(folder / "README.md", draw_card(facts, curve=bool(curve)))
+    return notes
+
+
+def print_summary(folder: Path, file: Any = None) -> None:
+    """The scores of base and tuned as a table, and for `tiny` what they are worth."""
+    columns, rows = summary(read_eval(folder))
+    print_table(columns, rows, texts=2, file=file)
+    if read_lock(folder).config.model == TINY:
+        print("tiny shows the machinery, not quality: a small model made on the spot from random weights", file=file)
+
+
+def summary(evaluation: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """eval.json as a table: a row a split and metric; base beside tuned, and baselines, which are of no model."""
+    columns = ["split", "metric", "n", *(name for name in MODELS if name in evaluation), "baseline"]
+    sections = {split: None for name in MODELS for split in evaluation.get(name, {})}
+    rows = []
+    for split in sections:
+        of = [evaluation[name].get(split, {}) for name in MODELS if name in evaluation]
+        n = str(next((f"{section['n']:,}" for section in of if "n" in section), "–"))
+        for metric in metric_names(*of):
+            figures = [show_figure(metric, section.get(metric)) for section in of]
+            baseline = metric in BASELINES
+            shown = ["–"] * len(of) + [figures[-1]] if baseline else [*figures, "–"]
+            rows.append([split, metric, n, *shown])
+    return columns, rows
+
+
+# ---- gathering
+
+
+def _gather(folder: Path) -> tuple[Facts, list[str]]:
+    lock, local = read_lock(folder), read_local(folder)
+    notes: list[str] = []
+    evaluation = read_eval(folder) if (folder / EVAL).is_file() else {}
+    if not evaluation:
+        notes.append("the tuning was not evaluated: its card has no results")
+    steps = read_lines(folder / METRICS) if (folder / METRICS).is_file() else []
+    plan = _json(folder / "plan.json")
+    run = Path(str(local.get("run") or ""))
+    manifest, corpus = (_json(run / "manifest.json"), _corpus(run)) if local.get("run") else ({}, {})
+    if manifest.get("fingerprint") != lock.hashes.get("run"):
+        notes.append(f"{run}: the run is gone or another by now: the card doesn't say its corpus and licence")
+        manifest, corpus = {}, {}
+    return Facts(
+        folder=folder,
+        config=_without_path(lock.config),
+        hashes=lock.hashes,
+        evaluation=evaluation,
+        steps=steps,
+        plan=plan,
+        local=local,
+        manifest=manifest,
+        corpus=corpus,
+        tokenizer=_tokenizer(folder),
+    ), notes
+
+
+def _without_path(config: Config) -> Config:
+    """A model that stands in a folder goes by the folder's name: a card is for other machines too."""
+    model = config.model
+    in_folder = model != TINY and (Path(model).exists() or Path(model).is_absolute() or model.count("/") > 1)
+    return config.model_copy(update={"model": Path(model).name}) if in_folder else config
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _corpus(run: Path) -> dict[str, Any]:
+    """What the run's data card says of the corpus; its front matter has the licence as the Hub calls it."""
+    recipe = _json(run / "card.json").get("recipe")
+    known = recipe if isinstance(recipe, dict) else {}
+    try:
+        text = (run / "README.md").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return known
+    head = text.split("\n---", 1)[0] if text.startswith("---\n") else ""
+    fields = re.findall(r"^(license|license_name|pretty_name): *(.+)$", head, flags=re.MULTILINE)
+    found = {key: value.strip().strip('"') for key, value in fields}
+    return (
+        found
+        | {key: value for key, value in known.items() if value and key != "license"}
+        | {"terms": known.get("license")}
+    )
+
+
+def _tokenizer(folder: Path) -> Any:
+    """The tokenizer saved with the result, or None."""
+    for place in (folder / "adapter", folder / "model"):
+        if (place / "tokenizer_config.json").is_file():
+            from transformers import AutoTokenizer
+
+            return AutoTokenizer.from_pretrained(place, local_files_only=True)
+    return None

@@ -1,0 +1,133 @@
+"""Reading the run folder that `curate` writes: its manifest, and the samples of each split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune.errors import UserError
+
+MANIFEST = "manifest.json"
+#: The splits a run may have, in the order in which they are read and reported.
+SPLITS = ("train", "validation", "test")
+#: What tuning needs of a manifest, and what each must be.
+_NEEDED: dict[str, type] = {"recipe": dict, "fingerprint": str, "task": str, "metrics": list, "outputs": list}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. `name` is its folder's; `splits` counts the samples of each split that has a file.
+
+    `labels` maps a label to the word a model reads and writes (empty for tasks without labels), `tune` is the
+    recipe's section of that name, `fingerprint` stands for everything that decided the run's bytes.
+    """
+
+    path: Path
+    name: str
+    task: str
+    labels: dict[str, str]
+    metrics: tuple[str, ...]
+    tune: dict[str, Any]
+    fingerprint: str
+    manifest: dict[str, Any]
+    splits: dict[str, int]
+
+    def file(self, split: str) -> Path:
+        """The file of a split. Raises UserError where the run has no such split."""
+        if split not in self.splits:
+            raise UserError(f"{self.path}: the run has no {split} split (it has {', '.join(self.splits) or 'none'})")
+        return self.path / f"{split}.jsonl"
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        """The samples of a split in the order of the file. Raises UserError, with file and line, at a broken one."""
+        path = self.file(split)
+        # Bytes, so that only "\n" ends a line: texts may hold U+2028 and the like.
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                try:
+                    sample = json.loads(line.decode("utf-8"))
+                except ValueError as error:
+                    raise UserError(f"{path}:{number}: not a line of JSON ({_reason(error)}); {_REMAKE}") from None
+                if wrong := _wrong(sample):
+                    raise UserError(f"{path}:{number}: not a sample: {wrong}; {_REMAKE}")
+                yield sample
+
+
+_REMAKE = "make the run again with `python -m curate recipe NAME --force`"
+
+
+def open_run(path: Path) -> Run:
+    """Open a run folder and check that the files of its splits are whole (by size).
+
+    Raises UserError where it is missing or no run, its manifest is unreadable, or a file is missing or changed.
+    """
+    manifest = _manifest(path)
+    splits: dict[str, int] = {}
+    for split in SPLITS:
+        entry = next((entry for entry in manifest["outputs"] if entry.get("file") == f"{split}.jsonl"), None)
+        if entry is None:
+            continue
+        _check_size(path / entry["file"], entry.get("bytes"))
+        splits[split] = int(entry.get("rows", 0))
+    return Run(
+        path=path,
+        name=path.resolve().name,
+        task=manifest["task"],
+        labels=dict(manifest.get("labels") or {}),
+        metrics=tuple(manifest["metrics"]),
+        tune=dict(manifest.get("tune") or {}),
+        fingerprint=manifest["fingerprint"],
+        manifest=manifest,
+        splits=splits,
+    )
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    if not path.exists():
+        raise UserError(f"{path}: no such run folder; `python -m curate recipe NAME` makes one")
+    if not path.is_dir():
+        raise UserError(f"{path}: is a file; name the run folder that curate wrote")
+    if not file.is_file():
+        raise UserError(f"{path}: not a run folder (it has no {MANIFEST}); name a folder that curate wrote")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file}: can't be read ({_reason(error)}); {_REMAKE}") from None
+    if not isinstance(manifest, dict):
+        raise UserError(f"{file}: not the manifest of a run; {_REMAKE}")
+    wrong = [key for key, kind in _NEEDED.items() if not isinstance(manifest.get(key), kind)]
+    if wrong or not all(isinstance(entry, dict) for entry in manifest["outputs"]):
+        raise UserError(f"{file}: not the manifest of a run (without {', '.join(wrong or ['outputs'])}); {_REMAKE}")
+    return manifest
+
+
+def _check_size(path: Path, size: Any) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: the manifest names it, but it is missing; {_REMAKE}")
+    if (actual := path.stat().st_size) != size:
+        raise UserError(f"{path}: has {actual} bytes, the manifest says {size}: it was changed or cut off; {_REMAKE}")
+
+
+def _wrong(sample: Any) -> str:
+    """What keeps a line from being a sample; empty where nothing does."""
+    if not isinstance(sample, dict):
+        return "it is no object"
+    for key in ("instruction", "input", "output"):
+        if not isinstance(sample.get(key), str):
+            return f"{key!r} must be text"
+    meta = sample.get("meta")
+    if not isinstance(meta, dict) or not isinstance(meta.get("id"), str):
+        return "'meta' must hold the row's 'id'"
+    for turn in sample.get("history") or ():
+        if not (isinstance(turn, list) and len(turn) == 2 and all(isinstance(text, str) for text in turn)):
+            return "'history' must hold pairs of texts"
+    return ""
+
+
+def _reason(error: ValueError) -> str:
+    """What the decoder says, without the places that mean nothing to a reader of the file."""
+    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).partition(":")[0].lower()
