@@ -3,9 +3,9 @@
     python benchmarks/tune_speed.py RUN [SHAPE-METHOD-TOKENS …] [--profile]
 
 RUN is a run folder such as curated LCQMC, tokenised with a byte-level BPE trained on it (benchmarks/tokenise.py).
-Random weights of the Qwen3 shapes; one row of TOKENS tokens an optimiser step, the optimiser included. Only real tokens
-count; the first steps, in which layers compile, are timed apart. The ceiling is the time that the step's products with
-the base weights alone would take at the rate of a large product, measured on the same machine.
+Random weights of the Qwen3 shapes; one row of TOKENS tokens an optimiser step, the optimiser included. Only real
+tokens count; the first steps, in which layers compile, are timed apart. The ceiling is the time that the step's
+products with the base weights alone would take at the rate of a large product, measured on the same machine.
 """
 
 from __future__ import annotations
