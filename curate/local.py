@@ -20,7 +20,7 @@ from curate.steps import Context
 from curate.steps.cap import ANSWER
 from curate.store import Store
 from curate.tally import Tally, add
-from curate.text.decode import FileInfo, read_blocks
+from curate.text.decode import HEAD, FileInfo, read_blocks
 from curate.text.hashing import hash_series, row_hash, seed_of
 from curate.text.keys import key_frame, key_series
 from curate.types import SPLITS, File, ReadReject, Records, UserError
@@ -196,7 +196,7 @@ def choose_reader(recipe: Recipe, file: File, info: FileInfo) -> tuple[str, Any]
     """The first of the recipe's readers whose layout fits the file. Raises UserError if none does."""
     names = recipe.source.reader
     head = ""
-    for block in read_blocks(file.path, info):
+    for block in read_blocks(file.path, info, HEAD):
         head += block
         if len(head) >= HEAD_CHARS:
             break

@@ -201,6 +201,21 @@ def read_lines(path: Path, info: FileInfo, block: int = BLOCK) -> Iterator[list[
         yield waiting
 
 
+def byte_lines(path: Path, block: int = BLOCK) -> Iterator[bytes]:
+    """The file's bytes in blocks of whole lines, each ended by a line feed but perhaps the last."""
+    rest = b""
+    with path.open("rb") as file:
+        while data := file.read(block):
+            cut = data.rfind(b"\n") + 1
+            if cut:
+                yield b"".join((rest, memoryview(data)[:cut]))
+                rest = data[cut:]
+            else:
+                rest += data
+    if rest:
+        yield rest
+
+
 def _newline(cr: int, lf: int, crlf: int) -> str:
     if cr and not lf:
         return "\r"
