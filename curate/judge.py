@@ -64,10 +64,10 @@ def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) ->
     all_rejects = pl.concat(rejects) if rejects else _no_rejects()
     resolved = resolve_kept(all_rejects)
     all_rejects = all_rejects.drop("kept").join(resolved, on="rid", how="left").select(_no_rejects().columns)
-    rows = keys.select("rid", was="split").join(
-        alive.select("rid", "split", alive=pl.lit(True)), on="rid", how="left", maintain_order="left"
-    )
-    rows = rows.select("rid", split=pl.coalesce("split", "was"), alive=pl.col("alive").fill_null(False))
+    rows = keys.select("rid", "split", alive=~pl.col("rid").is_in(all_rejects["rid"].implode()))
+    if any(moved.values()):
+        there = rows.join(alive.select("rid", to="split"), on="rid", how="left", maintain_order="left")
+        rows = there.select("rid", split=pl.coalesce("to", "split"), alive="alive")
     return State(rows, all_rejects, flags, moved, leaks, duplicates)
 
 
