@@ -1,4 +1,4 @@
-"""Three small ways to keep both cores at work: making ahead, side by side, writing behind. None changes an order."""
+"""Ways to keep both cores at work: making ahead, side by side, in passing, writing behind. None changes an order."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -70,6 +71,16 @@ def side_by_side(function: Callable[[T], R], items: Iterator[T], workers: int) -
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def in_passing(prepare: Callable[[], object]) -> None:
+    """Call `prepare` in a thread, for something that is remembered; an error shows where the thing is then used."""
+
+    def work() -> None:
+        with suppress(Exception):
+            prepare()
+
+    threading.Thread(target=work, daemon=True).start()
 
 
 class Behind:
