@@ -205,17 +205,16 @@ def read_lines(path: Path, info: FileInfo, block: int = BLOCK) -> Iterator[list[
 
 def byte_lines(path: Path, block: int = BLOCK) -> Iterator[bytes]:
     """The file's bytes in blocks of whole lines, each ended by a line feed but perhaps the last."""
-    rest = b""
+    open_line: list[bytes] = []  # as in `read_lines`: one huge line must not be copied again and again
     with path.open("rb") as file:
         while data := file.read(block):
             cut = data.rfind(b"\n") + 1
             if cut:
-                yield b"".join((rest, memoryview(data)[:cut]))
-                rest = data[cut:]
-            else:
-                rest += data
-    if rest:
-        yield rest
+                yield b"".join((*open_line, memoryview(data)[:cut]))
+                open_line = []
+            open_line.append(data[cut:])
+    if last := b"".join(open_line):
+        yield last
 
 
 def _newline(cr: int, lf: int, crlf: int) -> str:
