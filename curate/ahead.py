@@ -1,4 +1,4 @@
-"""Three small ways to keep both cores at work: making ahead, side by side, writing behind. None changes an order."""
+"""Ways to keep both cores at work: making ahead, side by side, in passing, writing behind. None changes an order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,6 +73,16 @@ def side_by_side(function: Callable[[T], R], items: Iterator[T], workers: int) -
         pool.shutdown(cancel_futures=True)
 
 
+def in_passing(prepare: Callable[[], object]) -> None:
+    """Call `prepare` in a thread, for something that is remembered; an error shows where the thing is then used."""
+
+    def work() -> None:
+        with suppress(Exception):
+            prepare()
+
+    threading.Thread(target=work, daemon=True).start()
+
+
 class Behind:
     """Runs calls one after the other in a thread, at most `depth` of them waiting; `done` waits for all."""
 
@@ -93,3 +104,12 @@ class Behind:
     def abandon(self) -> None:
         """After an error: nothing more is started, and what runs is waited for."""
         self._pool.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *more: object) -> None:
+        if error is None:
+            self.done()
+        else:
+            self.abandon()

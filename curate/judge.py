@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +33,44 @@ class State:
 
 
 def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) -> State:
-    """Carry out the recipe's judgements in order; each sees only the rows that earlier ones kept."""
+    """Carry out the recipe's judgements in order, and say what the card tells of the rows before and after them."""
     keys = keys.with_columns(shared=_shared(recipe, keys, context))
+    with ThreadPoolExecutor(1) as beside:
+        # What the rows were like when they came depends on no judgement: it is worked out at the same time.
+        duplicates = beside.submit(_duplicates, recipe, keys, context)
+        before = beside.submit(_leaks, recipe, keys, context)
+        alive, rejects, flags, moved = _carry_out(recipe, context, keys, tally)
+        leaks = {"before": before.result(), "after": _leaks(recipe, alive, context)}
+    rows = keys.select("rid", "split", alive=~pl.col("rid").is_in(rejects["rid"].implode()))
+    if any(moved.values()):
+        there = rows.join(alive.select("rid", to="split"), on="rid", how="left", maintain_order="left")
+        rows = there.select("rid", split=pl.coalesce("to", "split"), alive="alive")
+    leaks = {"key": list(_leak_fields(recipe, context)), **leaks}
+    return State(rows, rejects, flags, moved, leaks, duplicates.result())
+
+
+def _duplicates(recipe: Recipe, keys: pl.DataFrame, context: Context) -> dict[str, Any]:
     use = recipe.step("exact_dedup")
     repeats = dedup(keys.filter("shared"), use.options if use else DedupOptions(), context)
-    duplicates = duplicate_table(keys, repeats.join(keys.select("rid", "split"), on="rid"))
-    leak_use = recipe.step("leak_check")
-    leak_fields = tuple((leak_use.options.key if leak_use else []) or context.task.leak_key)
-    leaks = {"key": list(leak_fields), "before": leak_matrix(keys, leak_fields, context)}
+    return duplicate_table(keys, repeats.join(keys.select("rid", "split"), on="rid"))
+
+
+def _leaks(recipe: Recipe, keys: pl.DataFrame, context: Context) -> dict[str, Any]:
+    return leak_matrix(keys, _leak_fields(recipe, context), context)
+
+
+def _leak_fields(recipe: Recipe, context: Context) -> tuple[str, ...]:
+    use = recipe.step("leak_check")
+    return tuple((use.options.key if use else []) or context.task.leak_key)
+
+
+def _carry_out(
+    recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally
+) -> tuple[pl.DataFrame, pl.DataFrame, list[pl.DataFrame], dict[str, int]]:
+    """The keys of the rows that are left, the rejects, the flags, and how many rows each split lost or won by moves.
+
+    Each judgement sees only the rows that earlier ones kept.
+    """
     alive = keys
     rejects, flags = [], []
     moved = dict.fromkeys(SPLITS, 0)
@@ -60,15 +91,10 @@ def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) ->
         rejects.append(rejected.select("rid", pl.lit(use.name).alias("step"), "reason", "kept", "score"))
         alive = _move(alive, said, use.name, tally, moved)
         alive = alive.join(rejected, on="rid", how="anti", maintain_order="left")
-    leaks["after"] = leak_matrix(alive, leak_fields, context)
     all_rejects = pl.concat(rejects) if rejects else _no_rejects()
     resolved = resolve_kept(all_rejects)
     all_rejects = all_rejects.drop("kept").join(resolved, on="rid", how="left").select(_no_rejects().columns)
-    rows = keys.select("rid", was="split").join(
-        alive.select("rid", "split", alive=pl.lit(True)), on="rid", how="left", maintain_order="left"
-    )
-    rows = rows.select("rid", split=pl.coalesce("split", "was"), alive=pl.col("alive").fill_null(False))
-    return State(rows, all_rejects, flags, moved, leaks, duplicates)
+    return alive, all_rejects, flags, moved
 
 
 def _shared(recipe: Recipe, keys: pl.DataFrame, context: Context) -> pl.Expr:

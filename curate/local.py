@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from curate.readers.options import ReadOptions
 from curate.recipe import Recipe
 from curate.rejects import from_reading
 from curate.slicework import SliceWork
+from curate.sources import Source
 from curate.steps import Context
 from curate.steps.cap import ANSWER
 from curate.store import Store
 from curate.tally import Tally, add
-from curate.text.decode import FileInfo, read_blocks
+from curate.text.decode import HEAD, FileInfo, read_blocks
 from curate.text.hashing import hash_series, row_hash, seed_of
 from curate.text.keys import key_frame, key_series
 from curate.types import SPLITS, File, ReadReject, Records, UserError
@@ -43,6 +44,7 @@ class Slice:
 class Done:
     """What became of one block of a file: all that later passes need of it."""
 
+    file: File
     records: Records
     work: SliceWork
     keys: pl.DataFrame
@@ -59,7 +61,7 @@ class FileTally:
 
 
 class LocalPass:
-    """Reads files one after the other and keeps what the later passes need."""
+    """Reads files, each after the other, and keeps what the later passes need."""
 
     def __init__(self, recipe: Recipe, context: Context, tally: Tally, work: Path, slice_rows: int) -> None:
         self._recipe = recipe
@@ -78,16 +80,30 @@ class LocalPass:
         self._read: dict[str, int] = {}
         self._unreadable: dict[str, tuple[int, tuple[File, ReadReject]]] = {}
 
-    def read(self, file: File, info: FileInfo, limit: int | None) -> None:
-        """Read one file, at most `limit` rows of its split in all."""
-        left = None if limit is None else limit - self._read.get(file.split, 0)
-        name, blocks = read_file(self._recipe, file, info, left, self._slice_rows)
-        self.prefixes[file.number] = file.prefix
-        seen = self.files.setdefault(file.number, FileTally(reader=name))
-        if left is not None and left <= 0:
-            return
-        for done in side_by_side(lambda records: self._block(file, records), ahead(blocks), self._context.workers):
-            self._keep(file, done, seen)
+    def read(
+        self, source: Source, limit: int | None = None, report: Callable[[str], None] = lambda message: None
+    ) -> None:
+        """Read all files, at most `limit` rows of each split."""
+        blocks = ahead(self._blocks(source, limit, report))
+        for done in side_by_side(lambda block: self._block(*block), blocks, self._context.workers):
+            self._keep(done)
+
+    def _blocks(
+        self, source: Source, limit: int | None, report: Callable[[str], None]
+    ) -> Iterator[tuple[File, Records]]:
+        """The blocks of all files: the next file is begun while the last blocks of one are still worked on."""
+        rows: dict[str, int] = {}
+        for file in source.files:
+            report(f"reading {file.name}")
+            left = None if limit is None else limit - rows.get(file.split, 0)
+            name, blocks = read_file(self._recipe, file, source.infos[file.path], left, self._slice_rows)
+            self.prefixes[file.number] = file.prefix
+            self.files.setdefault(file.number, FileTally(reader=name))
+            if left is not None and left <= 0:
+                continue
+            for records in blocks:
+                rows[file.split] = rows.get(file.split, 0) + records.rows
+                yield file, records
 
     def _block(self, file: File, records: Records) -> Done:
         """One block, from records to keys; it changes nothing but what it returns."""
@@ -102,7 +118,7 @@ class LocalPass:
         work.act("format", True, form_verdicts(work.rows, self._context, file.split))
         add(work.tally.line("format", file.split).changes, form_changes(work.rows, self._context))
         rejects = pl.concat([from_reading(records.rejects, file), *work.rejects])
-        return Done(records, work, self._key_table(work.rows, file.split), rejects)
+        return Done(file, records, work, self._key_table(work.rows, file.split), rejects)
 
     def _key_table(self, rows: pl.DataFrame, split: str) -> pl.DataFrame:
         task = self._context.task
@@ -114,9 +130,10 @@ class LocalPass:
             extra = extra.with_columns(hash_series(key_series(answers)).alias(ANSWER))
         return pl.concat([keys, extra], how="horizontal")
 
-    def _keep(self, file: File, done: Done, seen: FileTally) -> None:
-        """Add up what a block came to, in the order of the file."""
-        records, rows = done.records, done.work.rows
+    def _keep(self, done: Done) -> None:
+        """Add up what a block came to, in the order of the files and of their rows."""
+        file, records, rows = done.file, done.records, done.work.rows
+        seen = self.files[file.number]
         seen.rows += records.rows
         add(seen.repaired, records.counts)
         self._read[file.split] = self._read.get(file.split, 0) + records.rows
@@ -196,7 +213,7 @@ def choose_reader(recipe: Recipe, file: File, info: FileInfo) -> tuple[str, Any]
     """The first of the recipe's readers whose layout fits the file. Raises UserError if none does."""
     names = recipe.source.reader
     head = ""
-    for block in read_blocks(file.path, info):
+    for block in read_blocks(file.path, info, HEAD):
         head += block
         if len(head) >= HEAD_CHARS:
             break

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from curate import versions
+from curate.ahead import in_passing
+from curate.card.draw import prepare
 from curate.formatting.templates import load_templates
 from curate.judge import judge
 from curate.local import LocalPass
@@ -75,15 +77,14 @@ def curate_recipe(
         tally = Tally()
 
         local = LocalPass(recipe, context, tally, work, slice_rows)
-        for file in source.files:
-            report(f"reading {file.name}")
-            local.read(file, source.infos[file.path], limit)
+        local.read(source, limit, report)
         local.check_readable()
 
         report("judging")
         state = judge(recipe, context, local.keys(), tally)
 
         report("writing")
+        in_passing(prepare)
         written = write_slices(recipe, context, templates, local, state, tally, run)
         options = {
             "seed": seed,

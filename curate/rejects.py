@@ -96,4 +96,4 @@ def write_rejects(frame: pl.DataFrame, prefixes: dict[int, str], stream: Output)
 def printed_id(rid: pl.Expr, prefixes: dict[int, str]) -> pl.Expr:
     """`recipe/split/000000017`; null stays null."""
     prefix = (rid // (1 << 40)).replace_strict(prefixes, default=None, return_dtype=pl.String)
-    return pl.concat_str(prefix, pl.lit("/"), (rid % (1 << 40)).cast(pl.String).str.zfill(9))
+    return pl.concat_str(prefix, pl.lit("/"), (rid % (1 << 40)).cast(pl.String).str.pad_start(9, "0"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,6 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
 
     A card that went through `without_rows` gives one without the front matter's data files and without examples.
     """
-    from jinja2 import Environment, StrictUndefined
-
     w, says = words(lang), partial(meaning, lang=lang)
     shows = "examples" in card
     recipe = card["recipe"]
@@ -67,9 +65,17 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         ),
     }
     # No autoescape: the parts are Markdown already, and every text in them went through `markdown`.
+    return prepare().render(parts)
+
+
+@lru_cache(maxsize=1)
+def prepare() -> Any:
+    """The compiled template: as much work as drawing a card with it, but it can be done beforehand."""
+    from jinja2 import Environment, StrictUndefined
+
     frame = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     frame.filters["fill"] = lambda text, **values: text.format(**values)
-    return frame.from_string(TEMPLATE.read_text(encoding="utf-8")).render(parts)
+    return frame.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def without_rows(card: Card) -> Card:

@@ -32,8 +32,8 @@ def leak_matrix(keys: pl.DataFrame, fields: tuple[str, ...], context: Context) -
     the split's sentences stand in some pair of the other split; for reading how many distinct contexts.
     """
     task = context.task
-    wanted = ["rid", "split", *(["label"] if task.has_labels else []), *sorted(c for c in keys.columns if "|" in c)]
-    keyed = keys.select(wanted).with_columns(group=group_hash(fields, "key", task.symmetric))
+    wanted = ["split", *(["label"] if task.has_labels else []), *(["a|key", "b|key"] if task.name == "pair" else [])]
+    keyed = keys.select(*wanted, group=group_hash(fields, "key", task.symmetric))
     by_split = {split: keyed.filter(pl.col("split") == split) for split in SPLITS}
     matrix: dict[str, dict[str, Any]] = {}
     for split in ("validation", "test"):
@@ -145,7 +145,7 @@ class Measure:
 
     def rejects(self, rows: pl.DataFrame, prefixes: dict[int, str]) -> None:
         """Keep the first few rejects of each reason, in the order of the file."""
-        firsts = rows.group_by("step", "reason", maintain_order=True).head(EXAMPLES)
+        firsts = rows.filter(pl.int_range(pl.len()).over("step", "reason") < EXAMPLES)
         identified = firsts.with_columns(id=printed_id(pl.col("rid"), prefixes))
         for row in identified.select("id", "step", "reason", "split", "fields").to_dicts():
             kept = self.reject_examples.setdefault((row["step"], row["reason"]), [])

@@ -34,7 +34,8 @@ def judge(keys: pl.DataFrame, options: Options, context: Context) -> pl.DataFram
     fields = tuple(options.key or context.task.key)
     symmetric = context.task.symmetric and len(fields) == 2
     texts = [pl.col(key_column(field, "text")) for field in fields]
-    keyed = keys.select("rid", group=within_split(group_hash(fields, options.by, symmetric)))
+    hashed = keys.select("rid", "split", group=group_hash(fields, options.by, symmetric))
+    keyed = hashed.select("rid", group=within_split(pl.col("group")))
     repeated = keyed.filter(pl.col("group").is_duplicated())
     members = (
         repeated.with_columns(kept=pl.col("rid").min().over("group"))

@@ -26,8 +26,9 @@ def columns(options: Options, task: Task) -> set[str]:
 def judge(keys: pl.DataFrame, options: Options, context: Context) -> pl.DataFrame:
     """Reject every row of a group that carries more than one label within a split: none of them can be trusted."""
     fields = tuple(options.key or context.task.key)
-    group = within_split(group_hash(fields, options.by, context.task.symmetric))
-    keyed = keys.select("rid", group=group, label=pl.col("label").to_physical())
+    group = group_hash(fields, options.by, context.task.symmetric)
+    hashed = keys.select("rid", "split", group=group, label=pl.col("label").to_physical())
+    keyed = hashed.with_columns(group=within_split(pl.col("group")))
     mixed = (
         keyed.drop_nulls("label")
         .group_by("group")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from curate.lazy import pl
 from curate.steps import Context, Outcome
 from curate.steps.normalise import map_texts
-from curate.text.segment import CutterPool
+
+if TYPE_CHECKING:
+    from curate.text.segment import CutterPool
 
 
 class Options(BaseModel):
@@ -29,6 +31,8 @@ class Options(BaseModel):
 @lru_cache(maxsize=2)
 def _pool(engine: str, user_dict: str | None, workers: int) -> CutterPool:
     import atexit
+
+    from curate.text.segment import CutterPool
 
     pool = CutterPool(engine, user_dict, workers)
     atexit.register(pool.close)

@@ -24,8 +24,12 @@ from curate.text.hashing import combine, hash_series, mix
 TURN = "\uf8ff"
 
 _DROPPED = r"[\s\p{Cc}\p{Cf}\x{fe00}-\x{fe0f}]+"
-#: Only texts with one of these can differ from their `by: text` key: the other characters are NFKC already.
-_UNFOLDED = r"[^\x{4e00}-\x{9fff}\x21-\x7e。、《》“”‘’]"
+#: A text of Han characters only, as most short texts are, is its own key by both rules.
+_NOT_HAN = r"[^\x{4e00}-\x{9fff}]"
+#: Common punctuation and what NFKC makes of it.
+_FOLDED = dict(zip("，？！：；（）", ",?!:;()", strict=True))
+#: Texts with one of these need NFKC in full, or hold white space.
+_UNFOLDED = rf"[^\x{{4e00}}-\x{{9fff}}\x21-\x7e。、《》“”‘’{''.join(_FOLDED)}]"
 #: Common punctuation that NFKC turns into punctuation.
 _COMMON = r"，。？！、；：（）《》〈〉“”‘’【】「」『』…—·!-#%-*,\-./:;?@\[\\\]_{}"
 #: Texts in which this is found need the full rule. In all others, most of them, the `by: key` key is what is left
@@ -38,25 +42,45 @@ _KEPT = r"(?:-[0-9][a-z0-9]*|[a-z0-9]+)(?:\p{P}+[a-z0-9]+)*[%#&*]*|[^\p{P}a-z0-9
 
 def text_series(texts: pl.Series) -> pl.Series:
     """The `by: text` keys of a string column."""
-    return _where(texts, _UNFOLDED, lambda found: found.str.normalize("NFKC").str.replace_all(r"\s+", ""))
+    return _where(texts, _NOT_HAN, _text_of)
 
 
 def key_series(texts: pl.Series) -> pl.Series:
     """The `by: key` keys of a string column."""
-    return _key_of(texts, text_series(texts))
+    return both_series(texts)[1]
+
+
+def both_series(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The `by: text` and the `by: key` keys of a string column: where the one rule ends, the other begins."""
+    where = _found(texts, _NOT_HAN)
+    if not len(where):
+        return texts, texts
+    some = texts.gather(where)
+    folded = _text_of(some)
+    return put(texts, where, folded), put(texts, where, _key_of(some, folded))
+
+
+def _text_of(texts: pl.Series) -> pl.Series:
+    folded = texts.str.replace_many(list(_FOLDED), list(_FOLDED.values()))
+    return _where(folded, _UNFOLDED, lambda found: found.str.normalize("NFKC").str.replace_all(r"\s+", ""))
 
 
 def _key_of(texts: pl.Series, folded: pl.Series) -> pl.Series:
-    """The `by: key` keys of texts, given their `by: text` keys: where the one rule ends, the other begins."""
-    hard = texts.str.contains(_HARD).fill_null(False).arg_true()
+    """The `by: key` keys of texts, given their `by: text` keys."""
+    hard = _found(texts, _HARD)
     key = texts.str.replace_all(f"[{_COMMON}]+", "")
     return put(key, hard, map_distinct(folded.gather(hard), _reduce)) if len(hard) else key
 
 
 def _where(texts: pl.Series, pattern: str, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """`change` applied to the texts in which the pattern is found; the others, most of them, stay as they are."""
-    where = texts.str.contains(pattern).fill_null(False).arg_true()
+    where = _found(texts, pattern)
     return put(texts, where, map_distinct(texts.gather(where), change)) if len(where) else texts
+
+
+def _found(texts: pl.Series, pattern: str) -> pl.Series:
+    """The indexes of the texts in which the pattern is found."""
+    return texts.str.contains(pattern).fill_null(False).arg_true()
 
 
 def _reduce(texts: pl.Series) -> pl.Series:
@@ -118,11 +142,9 @@ def key_frame(frame: pl.DataFrame, fields: dict[str, str], columns: set[str]) ->
     hashes = [frame["rid"]]
     for field in sorted({name.partition("|")[0] for name in columns}):
         column = frame[field].list.join(TURN) if fields[field] == "list[str]" else frame[field]
-        texts = text_series(column)
-        if key_column(field, "text") in columns:
-            hashes.append(hash_series(texts).alias(key_column(field, "text")))
-        if key_column(field, "key") in columns:
-            hashes.append(hash_series(_key_of(column, texts)).alias(key_column(field, "key")))
+        for by, keys in zip(("text", "key"), both_series(column), strict=True):
+            if key_column(field, by) in columns:
+                hashes.append(hash_series(keys).alias(key_column(field, by)))
     return pl.DataFrame(hashes)
 
 
@@ -135,5 +157,8 @@ def group_hash(fields: tuple[str, ...], by: str, symmetric: bool) -> pl.Expr:
 
 
 def within_split(group: pl.Expr) -> pl.Expr:
-    """A group hash that tells the splits apart, so that grouping needs one u64 column and not two."""
+    """A group hash that tells the splits apart, so that grouping needs one u64 column and not two.
+
+    `group` is a column already worked out: `mix` repeats its argument, and an expression would be repeated as a whole.
+    """
     return mix(group ^ (pl.col("split").to_physical().cast(pl.UInt64) + 1))

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from curate.text import decode
@@ -146,6 +146,24 @@ def test_half_a_character_leaves_gbk_gb18030(tmp_path: Path) -> None:
     info = sniff(path)
     assert info.encoding == "gb18030"
     assert info.undecodable == read_text(path, info).count("\ufffd") == 2
+
+
+_BYTES = [text.encode() for text in "好é😀a\n"] + [bytes([byte]) for byte in b"\xe5\xa5\xf0\x80\xc0\xff\xed\xa0a"]
+
+
+@given(data=st.lists(st.sampled_from(_BYTES)).map(b"".join), block=st.integers(1, 5))
+@example(data="好".encode() * 3, block=2)
+@example(data="好".encode()[:2], block=1)
+@example(data=b"\x80" * 6, block=5)
+def test_utf8_is_what_python_decodes(tmp_path_factory: pytest.TempPathFactory, data: bytes, block: int) -> None:
+    path = tmp_path_factory.getbasetemp() / "bytes"
+    path.write_bytes(data)
+    try:
+        data.decode()
+        utf8 = True
+    except UnicodeDecodeError:
+        utf8 = False
+    assert decode._scan(path, block).utf8 is utf8
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
