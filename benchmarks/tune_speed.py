@@ -10,6 +10,7 @@ products with the base weights alone would take at the rate of a large product, 
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import tempfile
@@ -103,6 +104,7 @@ def planned_gib(model: Any, method: str, row_tokens: int, answers: int) -> float
 
 def measure(setting: str, samples: Tokens, config: Config, rate: float, profiled: bool) -> dict[str, Any]:
     shape, method, row_tokens = setting.split("-")[0], setting.split("-")[1], int(setting.split("-")[2])
+    gc.collect()  # the setting before
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     torch._dynamo.reset()

@@ -116,7 +116,7 @@ def test_constraints_pin_every_dependency() -> None:
     extras = project["optional-dependencies"]
     wanted = [
         Requirement(text)
-        for text in [*project["dependencies"], *extras["dev"], *extras["datasets"], *extras["pandas"]]
+        for text in [*project["dependencies"], *extras["dev"], *extras["datasets"], *extras["pandas"], *extras["tune"]]
     ]
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.lower().split("==") for line in lines if "==" in line and not line.startswith("#"))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tune.data import Tokens
 
 
-def cut_at_samples(model: Any, **unused: Any) -> Rows:
+def cut_at_samples(model: Any) -> Rows:
     """Make a causal model's attention stop at sample borders in packed rows; other passes work as before."""
     causal = unwrapped(model)
     causal.set_attn_implementation(NAME)

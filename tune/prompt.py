@@ -186,8 +186,11 @@ class Prompter:
 
     def _plain_backend(self) -> Any:
         """The tokenizer in Rust. Padding and truncation are state in it, which any other call may have left there."""
-        self._backend.no_padding()
-        self._backend.no_truncation()
+        # Only where needed: while another thread encodes, the tokenizer can be read but not changed.
+        if self._backend.padding is not None:
+            self._backend.no_padding()
+        if self._backend.truncation is not None:
+            self._backend.no_truncation()
         return self._backend
 
     def _encode(self, texts: list[str]) -> list[list[int]]:

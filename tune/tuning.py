@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -177,8 +177,7 @@ def prepare(
 
     progress("planning")
     model = METHODS[config.method].prepare(model, config)
-    longest = max(int(part.lengths.max()) for part in tokens.values() if len(part)) if any(tokens.values()) else 0
-    rows = cut_at_samples(model, longest=longest, mean=float(tokens["train"].lengths.mean()))
+    rows = cut_at_samples(model)
     total = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     shape = Shape.of(unwrapped(model).config, total=total, trainable=trained)
@@ -243,6 +242,19 @@ def timed(model: Any, train: Tokens, plan: Plan, config: Config) -> Plan:
             return with_seconds(plan, probe(run_row, rows=3 if row.ids_T.is_cuda else 1))
     except torch.OutOfMemoryError:
         return plan  # training splits such rows; it isn't known into how many
+    except Exception as error:
+        if not plan.compile or not _is_compilers(error):
+            raise
+        why = f"torch can't compile this model's layers ({str(error).strip().splitlines()[0]})"
+        if config.compile == "on":
+            raise UserError(f"compile=on: {why}; leave it to the plan, or --set compile=off") from None
+        return timed(model, train, replace(plan, compile=False, compile_why=why), config)
+
+
+def _is_compilers(error: Exception) -> bool:
+    from torch._dynamo.exc import TorchDynamoException
+
+    return isinstance(error, TorchDynamoException)
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def prepared(family: str, method: str, dtype: torch.dtype, targets: Any = "all-l
         r=4, alpha=8, dropout=0.0, targets=targets, rslora=False, dora=False, init=True, layers=1
     )
     model = METHODS[method].prepare(model, settings)
-    cut_at_samples(model, longest=32, mean=32)
+    cut_at_samples(model)
     return model.train()
 
 

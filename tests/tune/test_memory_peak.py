@@ -94,7 +94,7 @@ def test_the_peak_is_what_lives_at_once(
         r=4, alpha=8, dropout=0.0, targets="all-linear", rslora=False, dora=False, init=True, layers=1
     )
     model = METHODS[method].prepare(small(family, layers, vocabulary), settings)
-    cut_at_samples(model, longest=32, mean=32)
+    cut_at_samples(model)
     model.train()
     if checkpointing:
         unwrapped(model).gradient_checkpointing_enable({"use_reentrant": False})

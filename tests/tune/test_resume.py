@@ -169,7 +169,7 @@ def test_a_packed_model_with_lora_and_dropout_resumes_too(tmp_path: Path) -> Non
 
     def run(out: Path, resume: bool = False) -> torch.nn.Module:
         model = METHODS["lora"].prepare(small_model("qwen3"), config)
-        cut_at_samples(model, longest=20, mean=12)
+        cut_at_samples(model)
         train(model, TRAIN, VALID, config, out, SimpleNamespace(pack=64, steps=6), resume=resume)
         return model
 

@@ -130,16 +130,14 @@ class Joint:
 def low_rank_linears(x: Tensor, layers: list[Any], weight_OD: Tensor | None = None) -> list[Tensor]:
     """`x Wᵀ + bias + s · (x Aᵀ) Bᵀ` of layers with the same input; `weight_OD` holds all their frozen weights."""
     (name,) = layers[0].active_adapters
-    base = layers[0].base_layer
+    base, scale = layers[0].base_layer, layers[0].scaling[name]
     pairs = [weight for layer in layers for weight in (layer.lora_A[name].weight, layer.lora_B[name].weight)]
-    y = _LowRankLinears.apply(
-        x.reshape(-1, x.shape[-1]),
-        base.weight if weight_OD is None else weight_OD,
-        base.bias,
-        layers[0].scaling[name],
-        *pairs,
-    )
-    return [part.view(*x.shape[:-1], -1) for part in y]
+    x_TD, frozen_OD = x.reshape(-1, x.shape[-1]), base.weight if weight_OD is None else weight_OD
+    if torch.is_grad_enabled():
+        parts = _LowRankLinears.apply(x_TD, frozen_OD, base.bias, scale, *pairs)
+    else:
+        parts, _ = _forward(x_TD, frozen_OD, base.bias, scale, pairs)
+    return [part.view(*x.shape[:-1], -1) for part in parts]
 
 
 @torch.library.custom_op("jingtiao::add_product_", mutates_args={"y_TO"})
@@ -148,27 +146,36 @@ def _add_product_(y_TO: Tensor, a_TR: Tensor, b_RO: Tensor) -> None:
     y_TO.addmm_(a_TR, b_RO)
 
 
+def _forward(
+    x_TD: Tensor, weight_OD: Tensor, bias_O: Tensor | None, scale: float, pairs: Sequence[Tensor]
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """The outputs of n layers side by side, and `s · x Aᵀ`: x is read once for all of them."""
+    a_RD, b_OR = _side_by_side(pairs)
+    y_TO = F.linear(x_TD, weight_OD, bias_O)
+    xa_TR = F.linear(x_TD, a_RD) * scale
+    _add_product_(y_TO, xa_TR, b_OR.T)
+    return y_TO.split([len(b_PR) for b_PR in pairs[1::2]], dim=1), xa_TR
+
+
 class _LowRankLinears(torch.autograd.Function):
-    """n layers side by side: the low-rank product is added by the kernel that makes it, and x is read once for all."""
+    """n layers side by side: the low-rank product is added by the kernel that makes it, forward and backward."""
 
     @staticmethod
     def forward(
         ctx: Any, x_TD: Tensor, weight_OD: Tensor, bias_O: Tensor | None, scale: float, *pairs: Tensor
     ) -> tuple[Tensor, ...]:
-        a_RD, b_OR = _side_by_side(pairs)
-        y_TO = F.linear(x_TD, weight_OD, bias_O)
-        xa_TR = F.linear(x_TD, a_RD) * scale
-        _add_product_(y_TO, xa_TR, b_OR.T)
+        parts, xa_TR = _forward(x_TD, weight_OD, bias_O, scale, pairs)
         ctx.save_for_backward(x_TD, weight_OD, xa_TR, *pairs)
         ctx.scale = scale
-        return y_TO.split([len(b_PR) for b_PR in pairs[1::2]], dim=1)
+        return parts
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         x_TD, weight_OD, xa_TR, *pairs = ctx.saved_tensors
         a_RD, _ = _side_by_side(pairs)
         parts = weight_OD.split([len(b_PR) for b_PR in pairs[1::2]])
-        d_xa_TR = torch.cat([d_y @ b_PR for d_y, b_PR in zip(grads, pairs[1::2], strict=True)], dim=1) * ctx.scale
+        d_xas = [d_y @ b_PR for d_y, b_PR in zip(grads, pairs[1::2], strict=True)]
+        d_xa_TR = torch.cat(d_xas, dim=1) * ctx.scale
         d_x_TD = None
         if ctx.needs_input_grad[0]:
             d_x_TD = grads[0] @ parts[0]
@@ -185,7 +192,11 @@ def _side_by_side(pairs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """A of all layers under one another, B as blocks on a diagonal."""
     if len(pairs) == 2:
         return pairs[0], pairs[1]
-    return torch.cat(list(pairs[::2])), torch.block_diag(*pairs[1::2])
+    ranks, blocks, left = [len(a_PD) for a_PD in pairs[::2]], [], 0
+    for rank, b_PR in zip(ranks, pairs[1::2], strict=True):
+        blocks.append(F.pad(b_PR, (left, sum(ranks) - left - rank)))
+        left += rank
+    return torch.cat(list(pairs[::2])), torch.cat(blocks)
 
 
 METHOD = Method(
