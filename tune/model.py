@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from tune.errors import UserError
-from tune.objectives import hidden_states, unwrapped
+from tune.objectives import answer_losses, hidden_states, unwrapped
 from tune.pack import build_pack
 
 if TYPE_CHECKING:
@@ -83,34 +84,41 @@ def _why_not(name: str, kind: str, part: str, error: Exception) -> str:
 
 @torch.no_grad()
 def probe(model: Any, tokens: Tokens, row_tokens: int, samples: int = 4) -> float:
-    """Compare a packed row with the same samples one by one; returns the largest relative error of hidden states.
+    """Compare a packed row with the same samples one by one, through the model's own forward pass.
+
+    Returns the largest relative error of hidden states.
 
     Raises:
-        UserError: the model's attention doesn't pass through transformers' interface: samples would see each other.
+        UserError: the model's attention doesn't pass through transformers' interface, so samples would see each other;
+            or the loss taken from its hidden states is not the one of its own logits.
     """
-    causal = unwrapped(model)
-    training, worst = model.training, 0.0
+    causal, training = unwrapped(model), model.training
+    fitting = np.cumsum(tokens.lengths[:samples]) <= row_tokens
+    pack = build_pack(tokens, np.flatnonzero(fitting), row_tokens).to(causal.device)
     model.eval()
-    chosen, used = [], 0
-    for sample in range(len(tokens)):
-        used += int(tokens.lengths[sample])
-        if used > row_tokens or len(chosen) == samples:
-            break
-        chosen.append(sample)
     try:
-        pack = build_pack(tokens, np.array(chosen), row_tokens).to(causal.device)
-        packed_TD = hidden_states(model, pack)
-        for start, end in zip(pack.bounds[: len(chosen)], pack.bounds[1:], strict=False):
-            alone = causal.get_decoder()(input_ids=pack.ids_T[None, start:end], use_cache=False)
-            alone_TD = alone.last_hidden_state[0].float()
-            error = (packed_TD[start:end].float() - alone_TD).norm() / alone_TD.norm()
-            worst = max(worst, float(error)) if torch.isfinite(error) else float("inf")
+        packed_TD, losses_A = hidden_states(model, pack), answer_losses(model, pack)
+        errors, own = [], []
+        for start, end in zip(pack.bounds[: len(pack.samples)], pack.bounds[1:], strict=False):
+            ids_1L = pack.ids_T[None, start:end]
+            alone_LD = causal.get_decoder()(input_ids=ids_1L, use_cache=False).last_hidden_state[0].float()
+            errors.append(float((packed_TD[start:end].float() - alone_LD).norm() / alone_LD.norm()))
+            logits_LV = causal(input_ids=ids_1L, use_cache=False).logits[0, :-1].float()
+            own.append(F.cross_entropy(logits_LV, ids_1L[0, 1:], reduction="none"))
     finally:
         model.train(training)
-    if worst > TOLERANCE[causal.dtype]:
+    allowed, kind = TOLERANCE[causal.dtype], causal.config.model_type
+    worst = float(np.max(errors))
+    if not worst <= allowed:  # NaN is no less wrong
         raise UserError(
-            f"model {causal.config.model_type}: packed samples see each other (error {worst:.2g}): its attention "
-            "doesn't pass through transformers' AttentionInterface; choose a model whose attention does "
-            "(Qwen, Llama, Gemma)"
+            f"model {kind}: packed samples see each other (error {worst:.2g}): its attention doesn't pass through "
+            "transformers' AttentionInterface; choose a model whose attention does (Qwen, Llama, Gemma)"
+        )
+    own_A = torch.cat([F.pad(losses_L, (0, 1)) for losses_L in own])[pack.at_A]
+    apart = float((losses_A - own_A).norm() / own_A.norm())
+    if not apart <= allowed:
+        raise UserError(
+            f"model {kind}: it changes its logits in a way that is not known here (its loss is {apart:.2g} off); "
+            "choose another model"
         )
     return worst

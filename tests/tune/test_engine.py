@@ -154,6 +154,14 @@ def test_the_probe_passes_and_finds_a_model_that_ignores_the_cut(monkeypatch: py
         probe(model, tokens, 128)
 
 
+def test_the_probe_finds_a_head_that_changes_its_logits() -> None:
+    tokens, model = random_tokens(LENGTHS), prepared("qwen3", "full")
+    unwrapped(model).lm_head.register_forward_hook(lambda module, args, logits: logits * 0.5)
+    with pytest.raises(UserError, match="changes its logits"):
+        probe(model, tokens, 128)
+    assert probe(prepared("gemma2", "full"), tokens, 128) < 1e-5  # known to: its own forward makes its logits
+
+
 def test_the_fused_lora_forward_equals_pefts() -> None:
     """A layer alone, three with the same input, and three with inputs of their own."""
     model = prepared("qwen3", "lora")
