@@ -10,11 +10,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import typer
+from ruamel.yaml import YAML
 
-from curate.cli import app, main
+import curate.cli
+import tune.cli
 from curate.recipe import load_recipe
 from curate.resources import recipe_names, recipes_dir
 from curate.steps import STEPS
@@ -23,6 +27,10 @@ ROOT = Path(__file__).resolve().parents[1]
 READMES = ["README.md", "README.zh-CN.md"]
 DOCS = [*READMES, "CONTRIBUTING.md", "CHANGELOG.md"]
 CURATE = "python -m curate "
+TUNE = "python -m tune "
+CLIS = [(CURATE, curate.cli), (TUNE, tune.cli)]
+#: The lines of the one shot that depend on the machine: only their form is compared.
+MEASURED = re.compile(r"memory |validation .*\[")
 
 
 def read(name: str) -> str:
@@ -53,6 +61,21 @@ def tables(text: str) -> list[list[list[str]]]:
     ]
 
 
+def block_from(text: str, start: str) -> str:
+    """The one text block that begins with `start`."""
+    (found,) = [block for block in blocks(text, "text") if block.startswith(start)]
+    return found
+
+
+def verbs_of(cli: ModuleType) -> dict[str, Any]:
+    return getattr(typer.main.get_command(cli.app), "commands", {})
+
+
+def options_of(verb: Any) -> set[str]:
+    names = {option for parameter in verb.params for option in parameter.opts if option.startswith("--")}
+    return names - {"--help"}
+
+
 def table_of(text: str, name: str) -> dict[str, list[str]]:
     """The table that has a row called `name`: its rows by their first cell, the header left out."""
     (found,) = [table for table in tables(text) if f"`{name}`" in [row[0] for row in table]]
@@ -74,11 +97,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: str, folder: Path) -> str:
-    """What a `python -m curate` command prints; fails unless it exits 0."""
+def run(command: str, folder: Path, typed: str = "") -> str:
+    """What a `python -m …` command prints, on a CPU and without a network; fails unless it exits 0."""
     args = shlex.split(command.removeprefix("python "))
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *args], cwd=folder, env=env, capture_output=True, encoding="utf-8")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    env |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # tests run side by side
+    done = subprocess.run(
+        [sys.executable, *args], cwd=folder, env=env, input=typed, capture_output=True, encoding="utf-8"
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -88,13 +114,13 @@ def test_every_command_runs(folder: Path) -> None:
         if command.startswith(CURATE):
             assert run(command, folder), command
         else:
-            assert command.split()[0] in {"pip", "pytest"}, command
+            assert command.startswith(TUNE) or command.split()[0] in {"pip", "pytest"}, command
 
 
 @pytest.mark.parametrize("name", READMES)
 def test_the_output_shown_is_real(name: str, tmp_path: Path) -> None:
     text = read(name)
-    printed, tree = blocks(text, "text")[:2]
+    printed, tree = block_from(text, "No --source"), block_from(text, "runs/")
     assert printed == run("python -m curate recipe lcqmc", tmp_path)
     written = tmp_path / tree.splitlines()[0].strip()
     listed = re.findall(r"[\w.]+\.jsonl?\b|README\.md", tree)
@@ -109,27 +135,29 @@ def test_both_languages_have_the_same_commands_and_code() -> None:
     english, chinese = map(read, READMES)
     assert commands(english) == commands(chinese)
     assert blocks(english, "python") == blocks(chinese, "python")
+    assert block_from(english, "run:") == block_from(chinese, "run:")
     assert [line[:3].count("#") for line in english.splitlines() if line.startswith("#")] == [
         line[:3].count("#") for line in chinese.splitlines() if line.startswith("#")
     ]
 
 
-def test_every_verb_is_documented_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    group = typer.main.get_command(app)
-    verbs = getattr(group, "commands", {})
+@pytest.mark.parametrize(("called", "cli"), CLIS)
+def test_every_verb_is_documented_and_has_help(
+    called: str, cli: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verbs = verbs_of(cli)
     assert verbs
-    shown = {command.removeprefix(CURATE).split()[0] for command in commands(read("README.md")) if CURATE in command}
+    shown = {command.removeprefix(called).split()[0] for command in commands(read("README.md")) if called in command}
     assert shown == set(verbs)
     for name, verb in verbs.items():
-        assert main([name, "--help"]) == 0
+        assert cli.main([name, "--help"]) == 0
         assert verb.help and verb.help.splitlines()[0] in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("name", READMES)
-def test_every_option_of_recipe_is_documented(name: str) -> None:
-    verb = getattr(typer.main.get_command(app), "commands", {})["recipe"]
-    options = {option for parameter in verb.params for option in parameter.opts if option.startswith("--")}
-    missing = {option for option in options - {"--help"} if not re.search(rf"{option}\b", read(name))}
+def test_every_option_is_documented(name: str) -> None:
+    options = options_of(verbs_of(curate.cli)["recipe"]).union(*map(options_of, verbs_of(tune.cli).values()))
+    missing = {option for option in options if not re.search(rf"(?<!-){option}\b", read(name))}
     assert not missing
 
 
@@ -175,7 +203,7 @@ def test_data_cards_name_no_path_of_one_machine() -> None:
 
 @pytest.mark.parametrize("name", READMES)
 def test_ci_calls_the_test_command_of_the_readme(name: str) -> None:
-    install, test = commands(read(name))[2:4]
+    install, test = (command for command in commands(read(name)) if "[dev]" in command or "pytest" in command)
     lines = read(".ci/run").splitlines()
     assert lines[-1] == test
     assert any(line.endswith(install.removeprefix("pip install ")) for line in lines)
@@ -185,3 +213,127 @@ def test_ci_calls_the_test_command_of_the_readme(name: str) -> None:
 def test_the_changelog_names_this_version() -> None:
     version = re.search(r'^version = "(.*)"$', read("pyproject.toml"), re.MULTILINE)
     assert version and f"## {version[1]} " in read("CHANGELOG.md")
+
+
+# --- tuning
+
+
+def read_command(command: str) -> dict[str, Any]:
+    """The arguments of a `python -m tune` command as its verb would get them; fails where it would refuse them."""
+    verb, *args = shlex.split(command.removeprefix(TUNE))
+    return verbs_of(tune.cli)[verb].make_context(verb, args).params
+
+
+def test_every_tune_command_can_be_read() -> None:
+    from tune.config import resolve
+
+    found = [command for command in commands(read("README.md")) if command.startswith(TUNE)]
+    assert found
+    for command in found:
+        given, notes = read_command(command), list[str]()
+        asked = {key: given.get(key) for key in ("model", "method", "seed")}
+        resolve(None, sets=given.get("sets") or (), notes=notes, **asked)
+        assert not [note for note in notes if "doesn't read" in note], command
+
+
+def stands_in(shown: str, printed: str) -> bool:
+    """Whether the lines shown stand in what was printed, in this order and without gaps but where … stands."""
+    lines, at = [comparable(line) for line in printed.splitlines()], 0
+    for part in re.split(r"^…\n", shown, flags=re.MULTILINE):
+        wanted = [comparable(line) for line in part.splitlines()]
+        places = range(at, len(lines) - len(wanted) + 1)
+        found = next((place for place in places if lines[place : place + len(wanted)] == wanted), None)
+        if found is None:
+            return False
+        at = found + len(wanted)
+    return True
+
+
+def comparable(line: str) -> str:
+    """A line as it is; one with measured figures without these, their units and widths."""
+    if not MEASURED.match(line):
+        return line
+    return " ".join(re.sub(r"\d[\d,]*(\.\d+)?( [KMGT]iB)?", "#", line).split())
+
+
+def test_lines_are_compared() -> None:
+    printed = "a\nb 1\nc\nmemory   about 1.5 GiB of 2 GiB\nvalidation  f1  68  1.0 [0.5, 1.0]\n"
+    assert stands_in("a\n…\nc\nmemory about 633 MiB of 18.9 GiB\n", printed)
+    assert stands_in("…\nvalidation  f1  68  50.0 [45.5, 61.0]\n", printed)
+    assert not stands_in("a\nc\n", printed)
+    assert not stands_in("b 2\n", printed)
+    assert not stands_in("c\n…\na\n", printed)
+    assert not stands_in("validation  auc  68  50.0 [45.5, 61.0]\n", printed)
+
+
+@pytest.mark.slow
+def test_the_one_shot_and_what_follows_run_and_print_what_is_shown(tmp_path: Path) -> None:
+    text = read("README.md")
+    found = [command for command in commands(text) if command.startswith(TUNE)]
+    one_shot, *others = [command for command in found if "--model" not in command]
+    printed = run(one_shot, tmp_path)
+    assert stands_in(block_from(text, "run:"), printed), printed
+    for name in READMES:
+        place, *lines = block_from(read(name), "tunings/").splitlines()
+        listed = [file for line in lines for file in re.split(r" {3,}", line.strip())[0].split()]
+        assert sorted(listed) == sorted(path.name for path in (tmp_path / place).iterdir())
+    for command in others:
+        assert run(command, tmp_path, typed="你好\n"), command
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_method_table_names_the_methods(name: str) -> None:
+    from tune.methods import METHODS
+
+    table = table_of(read(name), "lora")
+    assert list(table) == list(METHODS)
+    for method, (_, _, settings, lr, weight_decay, saved) in table.items():
+        expected = METHODS[method]
+        assert tuple(re.findall(r"`(\w+)`", settings)) == expected.keys
+        assert (float(lr), float(weight_decay)) == (expected.lr, expected.weight_decay)
+        assert saved.startswith(f"`{expected.folder}/`")
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_settings_table_has_every_setting_with_its_default(name: str) -> None:
+    from tune.config import Config
+
+    table = table_of(read(name), "max_length")
+    assert list(table) == list(Config.model_fields)
+    for key, (_, default, what) in table.items():
+        field, literal = Config.model_fields[key], re.fullmatch(r"`([^`]*)`", default)
+        if field.default is None:  # a choice left to something else, in words
+            assert default and not literal, key
+        else:
+            assert literal, key
+            given = YAML(typ="safe", pure=True).load(literal[1])
+            assert getattr(Config.model_validate({key: given}), key) == field.default, key
+        if get_origin(field.annotation) is Literal:
+            choices = ["true" if choice is True else choice for choice in get_args(field.annotation)]
+            assert not [choice for choice in choices if f"`{choice}`" not in what], key
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_figures_of_an_evaluation_are_documented(name: str) -> None:
+    from tune.metrics import METRICS
+    from tune.model_card import MEANINGS
+
+    text = read(name)
+    assert set(METRICS) <= set(MEANINGS), "the model card has no words for a metric"
+    assert not [figure for figure in MEANINGS if f"`{figure}`" not in text]
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_figures_are_of_the_benchmarks(name: str) -> None:
+    text = read(name)
+    assert not [path for path in re.findall(r"benchmarks/\w+\.py", text) if not (ROOT / path).is_file()]
+    (table,) = [table for table in tables(text) if table[1][0] == "0.6B `lora`"]
+    rows = ["-".join([*re.findall(r"[\w.]+", row[0]), row[1].replace(",", "")]) for row in table[1:]]
+    settings = re.search(r"^SETTINGS = (\[.*\])$", read("benchmarks/tune_speed.py"), re.MULTILINE)
+    assert settings and rows == json.loads(settings[1])
+
+
+def test_the_torch_of_the_readme_is_the_one_of_the_extra() -> None:
+    (wanted,) = re.findall(r'"(torch[><=].*)"', read("pyproject.toml"))
+    for name in READMES:
+        assert f'pip install "{wanted}" --index-url ' in "\n".join(commands(read(name)))

@@ -1,4 +1,4 @@
-"""DRCD's exact match and F1: SQuAD v1.1's rules with the changes its authors name (DRCKnowledgeTeam/DRCD, issue 6).
+"""DRCD's exact match and F1: SQuAD v1.1's rules with the changes that DRCD's authors name in their repository.
 
 A text is lower-cased, loses its punctuation (ASCII, and eight full-width marks) and the words a, an, the, and its
 white space is folded. F1 then compares bags of characters, where SQuAD compares bags of words; a space left between
