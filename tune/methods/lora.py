@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.library import custom_op
+from torch import Tensor, library
 
 from tune.errors import UserError
 from tune.methods.method import Method
@@ -141,7 +140,7 @@ def low_rank_linears(x: Tensor, layers: list[Any], weight_OD: Tensor | None = No
     return [part.view(*x.shape[:-1], -1) for part in parts]
 
 
-@custom_op("jingtiao::add_product_", mutates_args={"y_TO"})
+@library.custom_op("jingtiao::add_product_", mutates_args={"y_TO"})
 def _add_product_(y_TO: Tensor, a_TR: Tensor, b_RO: Tensor) -> None:
     """`y += a b` in place. As an operator of its own: the compiler would turn torch's into one that copies y first."""
     y_TO.addmm_(a_TR, b_RO)
