@@ -29,6 +29,7 @@ REAL = {
     "cmrc2018": "cmrc2018/squad_dev.json",
     "lcsts": "lcsts/PART_III.txt",
     "lccc": "lccc/LCCC-base_valid.json",
+    "bq": "bq/dev.csv",
 }
 
 

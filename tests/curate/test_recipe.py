@@ -13,7 +13,7 @@ from curate.recipe import Recipe, load_recipe, recipe_schema
 from curate.tasks import TASKS
 from curate.types import UserError
 
-SHIPPED = ["chnsenticorp", "cmrc2018", "lccc", "lcqmc", "lcsts"]
+SHIPPED = ["bq", "chnsenticorp", "cmrc2018", "lccc", "lcqmc", "lcsts"]
 
 GOOD = """\
 name: demo
