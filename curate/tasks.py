@@ -79,7 +79,7 @@ TASKS: dict[str, Task] = {
             required=("context", "question"),
             key=("context", "question"),
             leak_key=("context",),
-            metrics=("cmrc_em", "cmrc_f1"),
+            metrics=("cmrc_em", "cmrc_f1", "drcd_em", "drcd_f1"),
             answer="answers",
         ),
         Task(

@@ -30,6 +30,7 @@ REAL = {
     "lcsts": "lcsts/PART_III.txt",
     "lccc": "lccc/LCCC-base_valid.json",
     "bq": "bq/dev.csv",
+    "drcd": "drcd/DRCD_dev.json",
 }
 
 

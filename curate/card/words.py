@@ -235,6 +235,8 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "macro_f1": ("宏平均 F1：各类 F1 的平均", "macro F1: the mean of the classes' F1"),
     "cmrc_em": ("EM：与任一参考答案完全一致的比例（CMRC 2018 官方算法）", "exact match, by CMRC 2018's own rule"),
     "cmrc_f1": ("F1：与最接近的参考答案的字重合（CMRC 2018 官方算法）", "character F1, by CMRC 2018's own rule"),
+    "drcd_em": ("EM：与任一参考答案完全一致的比例（DRCD 的算法）", "exact match, by DRCD's rule"),
+    "drcd_f1": ("F1：与最接近的参考答案的字重合，不计次序（DRCD 的算法）", "F1 over the characters, by DRCD's rule"),
     "rouge1": ("ROUGE-1，按字", "ROUGE-1 by character"),
     "rouge2": ("ROUGE-2，按字", "ROUGE-2 by character"),
     "rougeL": ("ROUGE-L，按字", "ROUGE-L by character"),

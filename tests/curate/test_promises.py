@@ -72,6 +72,8 @@ LAYOUTS: list[tuple[str, str, tuple[int, int, int]]] = [
     ("bq", "bq/dev.tsv", (0, 10000, 0)),
     ("bq", "bq/dev.csv", (0, 10000, 0)),
     ("bq", "bq", (0, 10000, 0)),
+    ("drcd", "drcd", (0, 3524, 0)),
+    ("drcd", "drcd/DRCD_dev.json", (0, 3524, 0)),
     ("chnsenticorp", "chnsenticorp/train.tsv", (9600, 0, 0)),
     ("chnsenticorp", "chnsenticorp/dev.tsv", (0, 1200, 0)),
     ("chnsenticorp", "chnsenticorp", (9600, 1200, 0)),
@@ -220,6 +222,30 @@ def test_bq_recount(corpora: Path, tmp_path: Path) -> None:
             [re.sub(r"[\s\ue000-\uf8ff\u3400-\u4dbf]", "", row["instruction"] + row["input"]) for row in shown]
         )
     assert seen[0] == seen[1]
+
+
+def drcd_answers(corpora: Path) -> list[tuple[str, list[str]]]:
+    """(id of the question, its answers) of DRCD's dev set; every one stands where the file says."""
+    data = json.loads((corpora / "drcd" / "DRCD_dev.json").read_text(encoding="utf-8"))["data"]
+    paragraphs = [paragraph for article in data for paragraph in article["paragraphs"]]
+    assert (len(data), len(paragraphs)) == (383, 1000)
+    for paragraph in paragraphs:
+        for answer in (answer for qa in paragraph["qas"] for answer in qa["answers"]):
+            assert paragraph["context"].startswith(answer["text"], answer["answer_start"])
+    return [(qa["id"], [answer["text"] for answer in qa["answers"]]) for one in paragraphs for qa in one["qas"]]
+
+
+def test_drcd_recount(corpora: Path, tmp_path: Path) -> None:
+    """A clean corpus stays as it is: every offset right, every answer in its Traditional characters."""
+    asked = drcd_answers(corpora)
+    run = curate("drcd", tmp_path / "run", corpora / "drcd", overrides=["segment.as=off"]).path
+    entry = steps_of(run, "locate_answer", "validation")
+    assert {kind: n for kind, n in entry["changes"].items() if n} == {"offsets_right": 7048}
+    assert not entry.get("flags")
+    written = samples(run, "validation")
+    assert [(row["meta"]["source_id"], row["output"]) for row in written] == [(name, one[0]) for name, one in asked]
+    assert len(written) == 3524
+    assert sum(len(set(one)) > 1 for _, one in asked) == 774
 
 
 def test_cmrc_recount(corpora: Path, tmp_path: Path) -> None:
