@@ -158,10 +158,9 @@ def _rivals(run: Path, rejected: dict[str, Any], recipe: Any) -> list[dict[str, 
         return []
     from curate.lazy import pl
     from curate.steps.label_conflict import columns
-    from curate.tasks import TASKS
     from curate.text.keys import group_hash, key_frame
 
-    task = TASKS[recipe.task]
+    task = recipe.family
     rows = [
         row
         for row in _rows(run / "rejected.jsonl", '"step":"label_conflict"')

@@ -205,7 +205,7 @@ def read_file(
         info = replace(info, encoding=recipe.source.encoding)
     name, reader = choose_reader(recipe, file, info)
     columns = tuple(recipe.source.columns) if recipe.source.columns else None
-    options = ReadOptions(recipe.task, dict(recipe.labels), columns, limit)
+    options = ReadOptions(recipe.task, dict(recipe.labels), columns, limit, recipe.fields)
     return name, reader.read(file, info, options, block_rows)
 
 

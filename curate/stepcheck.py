@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from curate.fielderrors import note_errors
 from curate.steps import STEPS, Step
-from curate.tasks import TASKS, Task
+from curate.tasks import EXTRA, TASKS, Task
 from curate.yamlmarks import Document, Problems, Trail, did_you_mean
 
 #: The options that name fields of a record.
@@ -38,7 +38,7 @@ def check_steps(document: Document, problems: Problems) -> tuple[StepUse, ...]:
     if not isinstance(raw, list):
         problems.add(("steps",), "steps: must be a list, one '- step' a line")
         return ()
-    task = TASKS.get(str(document.data.get("task")))
+    task = _family(document)
     uses: list[StepUse] = []
     named: list[tuple[str, int]] = []
     for index, entry in enumerate(raw):
@@ -97,6 +97,14 @@ def _options(problems: Problems, trail: Trail, name: str, options: dict[str, Any
         return None
 
 
+def _family(document: Document) -> Task | None:
+    """The task of a recipe's raw data with the extra fields it names; what is wrong with those is said elsewhere."""
+    task = TASKS.get(str(document.data.get("task")))
+    named = document.data.get("fields")
+    known = EXTRA.get(task.name, {}) if task else {}
+    return task and task.extended(name for name in (named if isinstance(named, list) else ()) if name in known)
+
+
 def _check_fields(problems: Problems, trail: Trail, name: str, options: dict[str, Any], task: Task) -> None:
     """Options that name fields of a record must name fields this task has."""
     for option in _FIELD_OPTIONS:
@@ -136,6 +144,8 @@ def _check_task(document: Document, problems: Problems, named: list[tuple[str, i
         trail = _name_trail(problems, index, name)
         if name == "locate_answer" and task.name != "mrc":
             problems.add(trail, f"'locate_answer' is for task mrc; this recipe's task is {task.name}", key=True)
+        if name == "chunk" and "text" not in task.fields:
+            problems.add(trail, f"'chunk' cuts the field text, which task {task.name} doesn't have", key=True)
         if name == "label_conflict" and not task.has_labels:
             problems.add(trail, f"'label_conflict' needs labels; task {task.name} has none", key=True)
         entry = document.data["steps"][index]

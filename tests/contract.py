@@ -29,6 +29,9 @@ META_LATER = {
     "fields": ("pair",),
     "references": ("mrc", "summarization", "dialogue"),
     "source_id": ("mrc",),
+    "target": (),
+    "intent": (),
+    "slots": (),
     "words": (),
 }
 MANIFEST = (

@@ -26,7 +26,7 @@ from curate.tasks import TASKS
 from curate.text.keys import compare_key
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-RECIPES = ("lcqmc", "chnsenticorp", "cmrc2018", "lcsts", "lccc", "bq", "drcd")
+RECIPES = ("fudan", "lcqmc", "chnsenticorp", "cmrc2018", "lcsts", "lccc", "nlpcc-summary", "bq", "drcd", "ecdt")
 SPLITS = ("train", "validation", "test")
 JUDGEMENTS = ("label_conflict", "exact_dedup", "split", "leak_check", "cap")
 #: The only steps that may take a row out of an evaluation split.

@@ -81,6 +81,11 @@ def unlabelled(task: Task) -> pl.Expr:
     return is_empty(task.answer, "str")
 
 
+def _filled(name: str, kind: str) -> pl.Expr:
+    """An extra field as every sample has it: never null."""
+    return pl.col(name).fill_null([] if kind.startswith("list") else "")
+
+
 def references(task: Task) -> pl.Expr | None:
     """All accepted answers of a row, as a list; None for label tasks, whose answer is the label."""
     if task.has_labels:
@@ -206,6 +211,7 @@ def samples(rows: pl.DataFrame, context: Context, words: list[str], source_ids: 
         meta.append(pl.when(no_answer).then(nothing).otherwise(accepted).alias("references"))
     if source_ids:
         meta.append(pl.col("source_id").fill_null(""))
+    meta += [_filled(name, task.fields[name]) for name in task.extra]
     if words:
         meta.append(
             pl.struct(pl.col(name).fill_null("").alias(name.partition("|")[2]) for name in words).alias("words")

@@ -16,7 +16,6 @@ from curate.readers.columns import ALIASES, Layout, find_layout, label_lookup, p
 from curate.readers.csvrows import csv_rows
 from curate.readers.options import ReadOptions, reject, rid
 from curate.readers.tsv import Block
-from curate.tasks import TASKS
 from curate.text.decode import HEAD, FileInfo, read_lines
 from curate.types import File, ReadReject, Records, UserError
 
@@ -97,7 +96,7 @@ def _records(
     file: File, options: ReadOptions, layout: Layout, block: Block, first: int, counts: Counter[str]
 ) -> Records:
     cells = block.cut(layout.width)
-    fields = TASKS[options.task].schema()
+    fields = options.schema()
     columns = [(block.where + rid(file, first)).cast(pl.UInt64).alias("rid")]
     columns += [cells[layout.fields[name]].alias(name) for name in fields if name != "label"]
     rejects = [reject(file, first + row, reason, raw, line) for row, reason, raw, line in block.bad]

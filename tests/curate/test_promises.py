@@ -87,6 +87,17 @@ LAYOUTS: list[tuple[str, str, tuple[int, int, int]]] = [
     ("lcsts", "lcsts/parallel_char/eval_target.txt", (0, 1066, 0)),
     ("lcsts", "lcsts/parallel_char/train_source.txt", (50, 0, 0)),
     ("lcsts", "lcsts/parallel_char/train_target.txt", (50, 0, 0)),
+    ("nlpcc-summary", "nlpcc", (100, 0, 0)),
+    ("nlpcc-summary", "nlpcc/summ2017_articles.train.sample.txt", (100, 0, 0)),
+    ("nlpcc-summary", "nlpcc/summ2017_summaries.train.sample.txt", (100, 0, 0)),
+    ("ecdt", "ecdt/smp2019_nlu_train.json", (2579, 0, 0)),
+    ("ecdt", "ecdt/smp2017_task1", (2299, 770, 0)),
+    ("ecdt", "ecdt/smp2017_task1/develop", (0, 770, 0)),
+    ("ecdt", "ecdt/smp2017_task1/train/train_train.txt", (70, 0, 0)),
+    ("ecdt", "ecdt", (2579, 770, 0)),
+    ("nlpcc-summary", "nlpcc", (100, 0, 0)),
+    ("nlpcc-summary", "nlpcc/summ2017_articles.train.sample.txt", (100, 0, 0)),
+    ("nlpcc-summary", "nlpcc/summ2017_summaries.train.sample.txt", (100, 0, 0)),
     ("lccc", "lccc/toy_data.json", (1000, 200, 200)),
     ("lccc", "lccc/toy_train.txt", (10000, 0, 0)),
     ("lccc", "lccc/raw_dialogs.jsonl", (1000, 0, 0)),
@@ -272,6 +283,31 @@ def test_cmrc_recount(corpora: Path, tmp_path: Path) -> None:
         # Cleaning the context and its answers alike may bring an answer back, and never loses one.
         assert 0 < sum(entry["flags"].values()) <= absent
     assert runs[0] == runs[1]
+
+
+def test_ecdt_recount(corpora: Path, tmp_path: Path) -> None:
+    """All of both years: labels, intents and slots as the files alone tell them; byte order marks are no text."""
+    folder = corpora / "ecdt"
+    sources = [folder / "smp2019_nlu_train.json", folder / "smp2017_task1"]
+    run = curate("ecdt", tmp_path / "run", *sources, overrides=["segment.as=off"]).path
+    told: list[tuple[str, str, str, int]] = []
+    for item in json.loads(sources[0].read_text(encoding="utf-8")):
+        told.append(("train", item["domain"], item["intent"], len(item["slots"])))
+    for path in sorted(sources[1].rglob("*.txt")):
+        split = {"train": "train", "develop": "validation"}[path.parent.name]
+        queries = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8").split("\r\n")[:-1]
+        told += [(split, path.stem.partition("_")[2], "", 0) for _ in queries]
+    assert Counter(split for split, *_ in told) == {"train": 2579 + 2299, "validation": 770}
+    found = [
+        (split, meta["label"], meta["intent"], len(meta["slots"]))
+        for split in ("train", "validation")
+        for meta in (row["meta"] for row in samples(run, split))
+    ]
+    gone = [(row["split"], row["fields"]) for row in rejects(run)]
+    found += [(split, fields["label"], fields["intent"], len(fields["slots"])) for split, fields in gone]
+    assert Counter(found) == Counter(told)
+    written = (run / "train.jsonl").read_text("utf-8") + (run / "validation.jsonl").read_text("utf-8")
+    assert "\ufeff" not in written
 
 
 # ---- random small corpora

@@ -13,7 +13,7 @@ from curate.recipe import Recipe, load_recipe, recipe_schema
 from curate.tasks import TASKS
 from curate.types import UserError
 
-SHIPPED = ["bq", "chnsenticorp", "cmrc2018", "drcd", "lccc", "lcqmc", "lcsts"]
+SHIPPED = ["fudan", "bq", "chnsenticorp", "cmrc2018", "drcd", "lccc", "lcqmc", "lcsts", "nlpcc-summary", "ecdt"]
 
 GOOD = """\
 name: demo
