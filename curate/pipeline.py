@@ -114,7 +114,7 @@ def open_recipe_source(recipe: Recipe, sources: list[str], work: Path) -> Source
     patterns = {split: list(globs) for split, globs in recipe.source.files.items()}
     readers = recipe.source.reader
     members = split_members if "dialogue" in readers else None
-    return open_source(parts, patterns, recipe.name, work, members, "parallel" in readers)
+    return open_source(parts, patterns, recipe.name, work, members, "parallel" in readers, "folders" in readers)
 
 
 def parse_source(text: str) -> tuple[str | None, Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from curate import versions
-from curate.card.draw import draw_readme
+from curate.card.draw import MANY_FILES, draw_readme
 from curate.formatting.features import hf_features
 from curate.formatting.render import REASONS, RENDER_REASONS
 from curate.formatting.templates import TemplateSet
@@ -182,7 +182,9 @@ def card_data(
 def _reproduce(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]) -> str:
     """The command that makes this run again, with the files' names but no local path."""
     words = ["python -m curate recipe", recipe.path.name if options["own_recipe"] else recipe.name]
-    if options["sources"]:
+    if options["sources"] and len(manifest["sources"]) > MANY_FILES:
+        words += ["--source PATH"]  # the folder that they all lie in
+    elif options["sources"]:
         words += [
             f"--source {entry['split']}={entry['file']}" for entry in manifest["sources"] if "member" not in entry
         ]

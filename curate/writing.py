@@ -57,7 +57,7 @@ def write_slices(
     """Write every slice's samples and rejects, in the order of the splits and of the rows."""
     maker = _Maker(recipe, context, templates, local, state)
     keeper = _Keeper(context, local, tally, run)
-    order = sorted(range(len(local.slices)), key=lambda i: (SPLITS.index(local.slices[i].file.split), i))
+    order = sorted(range(len(local.slices)), key=lambda i: (SPLITS.index(local.slices[i].split), i))
 
     def slices() -> Iterator[tuple[Slice, pl.DataFrame]]:
         for index in order:

@@ -93,6 +93,7 @@ STEPS: dict[str, Step] = {
         Step("split", "judgement"),
         Step("leak_check", "judgement", ("in_test", "in_validation"), groups=True),
         Step("cap", "judgement", ("over_cap",)),
+        Step("chunk", "local"),
         Step("segment", "local"),
     )
 }

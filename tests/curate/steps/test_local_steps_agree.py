@@ -27,6 +27,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     *((task, "length", {"min": 2, "max": 8}) for task in ("pair", "dialogue")),
     *((task, "segment", {}) for task in ("pair", "mrc", "dialogue")),
     ("pair", "segment", {"as": "stats"}),
+    *((task, "chunk", {"max": 4}) for task in ("classification", "summarization")),
 ]
 IDS = [f"{step}-{task}-{i}" for i, (task, step, _) in enumerate(CASES)]
 
