@@ -17,6 +17,7 @@ from curate.tasks import Task
 from curate.text.distinct import put
 from curate.types import RID_BITS
 from curate.types import RID_BITS
+from curate.types import RID_BITS
 
 if TYPE_CHECKING:
     Piece: TypeAlias = str | pl.Expr

@@ -94,6 +94,7 @@ STEPS: dict[str, Step] = {
         Step("leak_check", "judgement", ("in_test", "in_validation"), groups=True),
         Step("cap", "judgement", ("over_cap",)),
         Step("chunk", "local"),
+        Step("chunk", "local"),
         Step("segment", "local"),
     )
 }
