@@ -146,10 +146,6 @@ def _check_task(document: Document, problems: Problems, named: list[tuple[str, i
             problems.add(trail, f"'locate_answer' is for task mrc; this recipe's task is {task.name}", key=True)
         if name == "chunk" and "text" not in task.fields:
             problems.add(trail, f"'chunk' cuts the field text, which task {task.name} doesn't have", key=True)
-        if name == "chunk" and "text" not in task.fields:
-            problems.add(trail, f"'chunk' cuts the field text, which task {task.name} doesn't have", key=True)
-        if name == "chunk" and "text" not in task.fields:
-            problems.add(trail, f"'chunk' cuts the field text, which task {task.name} doesn't have", key=True)
         if name == "label_conflict" and not task.has_labels:
             problems.add(trail, f"'label_conflict' needs labels; task {task.name} has none", key=True)
         entry = document.data["steps"][index]

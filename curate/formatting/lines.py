@@ -16,8 +16,6 @@ from curate.steps import Context
 from curate.tasks import Task
 from curate.text.distinct import put
 from curate.types import RID_BITS
-from curate.types import RID_BITS
-from curate.types import RID_BITS
 
 if TYPE_CHECKING:
     Piece: TypeAlias = str | pl.Expr
