@@ -156,15 +156,6 @@ class LocalPass:
         seed = (pl.col("rid") // (1 << RID_BITS)).replace_strict(seeds, return_dtype=pl.UInt64)
         return rows.with_columns(order=row_hash(pl.col("rid"), seed))
 
-    def _ordered(self, block: Block) -> pl.DataFrame:
-        """The records of a block with their `order`, hash(seed, id)."""
-        seeds = {file.number: seed_of(file.prefix, self._context.seed) for file, _ in block.parts}
-        if len(block.parts) == 1:
-            return block.parts[0][1].frame.with_columns(order=row_hash(pl.col("rid"), *seeds.values()))
-        rows = pl.concat([records.frame for _, records in block.parts], rechunk=True)
-        seed = (pl.col("rid") // (1 << RID_BITS)).replace_strict(seeds, return_dtype=pl.UInt64)
-        return rows.with_columns(order=row_hash(pl.col("rid"), seed))
-
     def _key_table(self, rows: pl.DataFrame, split: str) -> pl.DataFrame:
         task = self._context.task
         keys = key_frame(rows, task.fields, self._columns - {ANSWER})

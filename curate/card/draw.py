@@ -24,8 +24,6 @@ TEMPLATE = Path(__file__).with_name("card.md.j2")
 _PERCENTILES = ("p5", "p50", "p95", "p99", "max")
 #: With more source files than this, the card tells of their folders.
 MANY_FILES = 40
-#: With more source files than this, the card tells of their folders.
-MANY_FILES = 40
 
 
 def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
@@ -270,28 +268,6 @@ def _by_split(card: Card, head: list[str], counted: dict[tuple[str, ...], dict[s
     splits = _splits(card)
     rows = [[*names, *(_n(numbers.get(split, 0)) for split in splits)] for names, numbers in counted.items()]
     return table([*head, *splits], rows, len(head)) if rows else ""
-
-
-def _entries(card: Card) -> list[dict[str, Any]]:
-    """The source files; where there are very many, one entry for all files of a folder in one encoding.
-
-    What a run is told apart by is in card.json and the manifest, file by file.
-    """
-    if len(card["sources"]) <= MANY_FILES:
-        return card["sources"]
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for entry in card["sources"]:
-        folder = str(PurePosixPath(entry["file"]).parent)
-        groups.setdefault((entry["split"], folder, entry["reader"], entry["encoding"]), []).append(entry)
-    entries = []
-    for (split, folder, reader, encoding), files in groups.items():
-        repaired: Counter[str] = Counter()
-        for entry in files:
-            repaired.update(entry["repaired"])
-        sums = {key: sum(entry[key] for entry in files) for key in ("rows", "bytes")}
-        told = {"split": split, "file": f"{folder}/ ({_n(len(files))})", "reader": reader, "encoding": encoding}
-        entries.append({**told, **sums, "sha256": "", "repaired": dict(sorted(repaired.items()))})
-    return entries
 
 
 def _entries(card: Card) -> list[dict[str, Any]]:

@@ -157,12 +157,6 @@ def no_text(path: Path, problem: str) -> FileInfo:
     return FileInfo(len(data), hashlib.sha256(data).hexdigest(), "", 0, 0, "\n", problem)
 
 
-def no_text(path: Path, problem: str) -> FileInfo:
-    """The info of a file that `sniff` refused; its bytes count for the run's fingerprint all the same."""
-    data = path.read_bytes()
-    return FileInfo(len(data), hashlib.sha256(data).hexdigest(), "", 0, 0, "\n", problem)
-
-
 def read_blocks(path: Path, info: FileInfo, block: int = BLOCK) -> Iterator[str]:
     """The file's text in blocks: byte order mark and NULs dropped, undecodable bytes replaced by U+FFFD."""
     for text in _decode(path, info.encoding, "replace", block):
@@ -247,10 +241,7 @@ def _scan(path: Path, block: int) -> _Scan:
     with path.open("rb") as file, Behind(depth=16) as hashing:
         while data := file.read(block):
             if scan.size or len(data) == block:
-                if scan.size or len(data) == block:
                 hashing.call(digest.update, data)
-            else:  # the only block of a small file: a thread would cost more than it saves
-                digest.update(data)
             else:  # the only block of a small file: a thread would cost more than it saves
                 digest.update(data)
             scan.size += len(data)
@@ -286,9 +277,6 @@ def _last_character(data: bytes) -> int:
 def _is_utf8(data: bytes) -> bool:
     """Whether the bytes are UTF-8. polars only looks: making a Python text of them takes five times as long."""
     try:
-        if len(data) < HEAD:
-            data.decode("utf-8")
-            return True
         if len(data) < HEAD:
             data.decode("utf-8")
             return True
