@@ -16,7 +16,7 @@ from curate.yamlmarks import Document, Problems, Trail, did_you_mean
 #: The options that name fields of a record.
 _FIELD_OPTIONS = ("fields", "key", "field")
 #: locate_answer finds the answer in the text as it will be written, so what changes the text comes before it.
-_CHANGES_TEXT = ("normalise", "strip_markup")
+_CHANGES_TEXT = ("normalise", "strip_markup", "convert_script")
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,10 @@ def _check_task(document: Document, problems: Problems, named: list[tuple[str, i
             problems.add(trail, f"'locate_answer' is for task mrc; this recipe's task is {task.name}", key=True)
         if name == "chunk" and "text" not in task.fields:
             problems.add(trail, f"'chunk' cuts the field text, which task {task.name} doesn't have", key=True)
+        if name == "convert_script" and task.name == "mrc" and "locate_answer" not in dict(named):
+            problems.add(
+                trail, "'convert_script' moves the answers of task mrc: add 'locate_answer' after it", key=True
+            )
         if name == "label_conflict" and not task.has_labels:
             problems.add(trail, f"'label_conflict' needs labels; task {task.name} has none", key=True)
         entry = document.data["steps"][index]

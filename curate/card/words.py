@@ -212,6 +212,8 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     ),
     "texts_cut": ("太长而截断的文本", "texts that were too long and cut"),
     "characters_cut": ("截去的字符", "characters cut away"),
+    "characters_converted": ("繁体换成简体（字）", "Traditional characters made Simplified"),
+    "answers_as_in_context": ("随原文转换的答案", "answers converted as in their context, not alone"),
     "variant": ("繁简转换标记（处）", "wiki variant marks (places)"),
     "braces": ("残留的花括号（处）", "left-over braces (places)"),
     "empty_brackets": ("空括号（处）", "empty brackets (places)"),

@@ -87,6 +87,7 @@ STEPS: dict[str, Step] = {
         Step("join_words", "local"),
         Step("require", "local", ("empty_field",), binding=True),
         Step("strip_markup", "local"),
+        Step("convert_script", "local"),
         Step("locate_answer", "local", ("answer_not_in_context",)),
         Step("length", "local", ("too_short", "too_long")),
         Step("label_conflict", "judgement", ("conflicting_labels",), groups=True),

@@ -259,6 +259,26 @@ def test_drcd_recount(corpora: Path, tmp_path: Path) -> None:
     assert sum(len(set(one)) > 1 for _, one in asked) == 774
 
 
+def test_drcd_simplified(corpora: Path, tmp_path: Path) -> None:
+    """By OpenCC, every answer still stands at its offset, which is where it stood before."""
+    opencc = pytest.importorskip("opencc", reason="OpenCC is not installed (pip install opencc)")
+    asked = drcd_answers(corpora)
+    run = curate(
+        "drcd", tmp_path / "run", corpora / "drcd", overrides=["segment.as=off", "convert_script.config=tw2s"]
+    )
+    entry = steps_of(run.path, "locate_answer", "validation")
+    assert {kind: n for kind, n in entry["changes"].items() if n} == {"offsets_right": 7048}
+    assert steps_of(run.path, "convert_script", "validation")["changes"]["characters_converted"] > 100_000
+    convert = opencc.OpenCC("tw2s").convert
+    written = samples(run.path, "validation")
+    told = dict(asked)
+    assert [row["meta"]["source_id"] for row in written] == list(told)
+    assert all(len(row["output"]) == len(told[row["meta"]["source_id"]][0]) for row in written)
+    alone = sum(row["output"] == convert(told[row["meta"]["source_id"]][0]) for row in written)
+    assert alone >= 0.99 * len(written)
+    assert all(row["output"] in row["instruction"] + row["input"] for row in written)
+
+
 def test_cmrc_recount(corpora: Path, tmp_path: Path) -> None:
     """Answers that do not stand in the dev contexts: flagged, never removed; the two layouts say the same."""
     data = json.loads((corpora / "cmrc2018" / "squad_dev.json").read_text(encoding="utf-8"))["data"]
