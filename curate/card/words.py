@@ -205,6 +205,7 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "line_ends": ("换行符统一（处）", "line ends made uniform (places)"),
     "control": ("控制字符删除（字符）", "control characters removed (characters)"),
     "zero_width": ("零宽字符删除（字符）", "zero-width characters removed (characters)"),
+    "words_joined": ("去掉词间空格的文本", "texts whose words were joined"),
     "edge_space": ("首尾空白删除（处）", "white space at the ends removed (places)"),
     "odd_turn_dropped": (
         "末尾无人回复的一句（轮数为奇数）不用（条）",
