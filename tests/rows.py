@@ -28,9 +28,12 @@ REAL = {
     "chnsenticorp": "chnsenticorp/train.tsv",
     "cmrc2018": "cmrc2018/squad_dev.json",
     "lcsts": "lcsts/PART_III.txt",
+    "nlpcc-kbqa": "nlpcc/nlpcc2017.kbqa.test",
     "nlpcc-summary": "nlpcc/summ2017_articles.train.sample.txt",
     "lccc": "lccc/LCCC-base_valid.json",
     "ecdt": "ecdt/smp2019_nlu_train.json",
+    "nlpcc-headline": "nlpcc/headline2017_test.full.word",
+    "nlpcc-stance": "nlpcc/stance2016_TaskA_gold.txt",
     "bq": "bq/dev.csv",
     "drcd": "drcd/DRCD_dev.json",
 }

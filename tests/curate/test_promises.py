@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,10 @@ LAYOUTS: list[tuple[str, str, tuple[int, int, int]]] = [
     ("nlpcc-summary", "nlpcc", (100, 0, 0)),
     ("nlpcc-summary", "nlpcc/summ2017_articles.train.sample.txt", (100, 0, 0)),
     ("nlpcc-summary", "nlpcc/summ2017_summaries.train.sample.txt", (100, 0, 0)),
+    ("nlpcc-headline", "nlpcc", (0, 0, 36_000)),
+    ("nlpcc-headline", "nlpcc/headline2017_test.full.word", (0, 0, 36_000)),
+    ("nlpcc-stance", "nlpcc", (0, 0, 1000)),
+    ("nlpcc-stance", "nlpcc/stance2016_TaskA_gold.txt", (0, 0, 1000)),
     ("ecdt", "ecdt/smp2019_nlu_train.json", (2579, 0, 0)),
     ("ecdt", "ecdt/smp2017_task1", (2299, 770, 0)),
     ("ecdt", "ecdt/smp2017_task1/develop", (0, 770, 0)),
@@ -98,6 +103,8 @@ LAYOUTS: list[tuple[str, str, tuple[int, int, int]]] = [
     ("nlpcc-summary", "nlpcc", (100, 0, 0)),
     ("nlpcc-summary", "nlpcc/summ2017_articles.train.sample.txt", (100, 0, 0)),
     ("nlpcc-summary", "nlpcc/summ2017_summaries.train.sample.txt", (100, 0, 0)),
+    ("nlpcc-kbqa", "nlpcc", (0, 0, 7631)),
+    ("nlpcc-kbqa", "nlpcc/nlpcc2017.kbqa.test", (0, 0, 7631)),
     ("lccc", "lccc/toy_data.json", (1000, 200, 200)),
     ("lccc", "lccc/toy_train.txt", (10000, 0, 0)),
     ("lccc", "lccc/raw_dialogs.jsonl", (1000, 0, 0)),
@@ -303,6 +310,41 @@ def test_cmrc_recount(corpora: Path, tmp_path: Path) -> None:
         # Cleaning the context and its answers alike may bring an answer back, and never loses one.
         assert 0 < sum(entry["flags"].values()) <= absent
     assert runs[0] == runs[1]
+
+
+def test_headline_recount(corpora: Path, tmp_path: Path) -> None:
+    """Labels and titles as the lines alone tell them, without the spaces between Chinese words."""
+    path = corpora / "nlpcc" / "headline2017_test.full.word"
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    run = curate("nlpcc-headline", tmp_path / "run", path, overrides=["segment.as=off"]).path
+    written = samples(run, "test")
+    assert [row["meta"]["label"] for row in written] == [label for label, _ in rows]
+    assert Counter(label for label, _ in rows) == dict.fromkeys(load_recipe("nlpcc-headline").labels, 2000)
+    titles = [re.sub(r"\s", "", title) for _, title in rows]
+    text = [row["instruction"] + row["input"] + row["output"] for row in written]
+    # What normalising changed (full-width letters, invisible characters) is left out of the comparison.
+    same = [title in re.sub(r"\s", "", shown) for title, shown in zip(titles, text, strict=True)]
+    assert sum(same) > 0.95 * len(rows)
+    assert not any(re.search(r"[\u4e00-\u9fff] +[\u4e00-\u9fff]", shown) for shown in text)
+    segmented = sum(any(not (a.isascii() and b.isascii()) for a, b in edges(title)) for _, title in rows)
+    assert steps_of(run, "join_words", "test")["changes"]["words_joined"] >= segmented > 35_000
+
+
+def edges(title: str) -> list[tuple[str, str]]:
+    """The characters on both sides of every space."""
+    words = title.split()
+    return [(one[-1], other[0]) for one, other in pairwise(words)]
+
+
+def test_stance_recount(corpora: Path, tmp_path: Path) -> None:
+    """GBK with a header: targets and labels as the lines alone tell them."""
+    path = corpora / "nlpcc" / "stance2016_TaskA_gold.txt"
+    rows = [line.split("\t") for line in path.read_bytes().decode("gbk").split("\r\n")[1:-1]]
+    run = curate("nlpcc-stance", tmp_path / "run", path, overrides=["segment.as=off"]).path
+    written = [row["meta"] for row in samples(run, "test")]
+    assert [(meta["target"], meta["label"]) for meta in written] == [(target, label) for _, target, _, label in rows]
+    assert Counter(label for *_, label in rows) == {"FAVOR": 419, "AGAINST": 489, "NONE": 92}
+    assert manifest(run)["sources"][0]["encoding"] == "gb18030"
 
 
 def test_ecdt_recount(corpora: Path, tmp_path: Path) -> None:

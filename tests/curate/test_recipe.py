@@ -13,7 +13,21 @@ from curate.recipe import Recipe, load_recipe, recipe_schema
 from curate.tasks import TASKS
 from curate.types import UserError
 
-SHIPPED = ["fudan", "bq", "chnsenticorp", "cmrc2018", "drcd", "lccc", "lcqmc", "lcsts", "nlpcc-summary", "ecdt"]
+SHIPPED = [
+    "fudan",
+    "bq",
+    "chnsenticorp",
+    "cmrc2018",
+    "drcd",
+    "lccc",
+    "lcqmc",
+    "lcsts",
+    "nlpcc-kbqa",
+    "nlpcc-summary",
+    "ecdt",
+    "nlpcc-headline",
+    "nlpcc-stance",
+]
 
 GOOD = """\
 name: demo

@@ -189,6 +189,7 @@ def test_the_keys_of_a_sample() -> None:
         ("lccc", ["history", "system"], ["references"]),
         ("chnsenticorp", [], []),
         ("ecdt", [], ["intent", "slots"]),
+        ("nlpcc-stance", [], ["target"]),
     ],
 )
 def test_the_keys_of_other_tasks(name: str, head: list[str], meta: list[str]) -> None:
