@@ -89,7 +89,7 @@ TASKS: dict[str, Task] = {
                 "source_id": "str",
             },
             text=("context", "question"),
-            required=("context", "question"),
+            required=("question",),  # questions over a knowledge base have no context
             key=("context", "question"),
             leak_key=("context",),
             metrics=("cmrc_em", "cmrc_f1", "drcd_em", "drcd_f1"),

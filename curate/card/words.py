@@ -172,6 +172,8 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "bad_json": ("不是合法的 JSON", "not valid JSON"),
     "empty_dialogue": ("对话为空", "a dialogue without turns"),
     "not_a_dialogue": ("不是对话的列表", "not a list of utterances"),
+    "no_question": ("缺少问题", "no question"),
+    "ids_differ": ("同一块里的编号不一致", "the lines of a block carry different ids"),
     "no_summary": ("缺少摘要", "no summary"),
     "unreadable_file": ("空白的或不是文本的文件", "a file that is blank or no text"),
     # Steps.
@@ -238,6 +240,7 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "placeholder_answers": ("占位答案", "placeholder answers"),
     "numeric_answers": ("数字答案改为文本", "numbers as answers made text"),
     "no_answers_key": ("没有答案字段的问题", "questions without an answers field"),
+    "triples": ("未使用的三元组", "triples, which are left aside"),
     "stray_lines": ("多余的行", "stray lines"),
     "bad_scores": ("无法识别的评分", "scores that can't be read"),
     "lone_surrogates": ("残缺的代理字符", "texts with half a surrogate pair"),

@@ -22,6 +22,7 @@ TASK = {
     "cmrc": "mrc",
     "lcsts": "summarization",
     "parallel": "summarization",
+    "blocks": "mrc",
     "dialogue": "dialogue",
     "table": "pair",
     "nlu": "classification",
