@@ -192,7 +192,7 @@ def _history(run: Path, manifest: dict[str, Any], name: str, work: Path) -> tupl
         overrides = manifest["recipe"]["overrides"].items()
         recipe = load_recipe(local["recipe"], [f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in overrides])
         source = open_recipe_source(recipe, local["sources"], work)
-        prefix, _, row = name.rpartition("/")
+        prefix, _, row = name.partition("#")[0].rpartition("/")
         file = next((file for file in source.files if file.prefix == prefix), None)
         if file is None:
             raise UserError(f"the source has no file for {prefix} any more")

@@ -131,10 +131,10 @@ def _splits(local: LocalPass, state: State, written: Written) -> dict[str, dict[
             "written": written.written[split],
             "rejected": written.rejected[split],
             "flagged": written.flagged[split],
-            "derived": state.moved[split],
+            "derived": state.moved[split] + written.derived[split],
         }
         counts = splits[split]
-        if read + state.moved[split] != counts["written"] + counts["rejected"]:
+        if read + counts["derived"] != counts["written"] + counts["rejected"]:
             raise AssertionError(f"{split}: rows were lost: {counts}")  # the first promise; a bug, never the user's
     return splits
 

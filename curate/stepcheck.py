@@ -146,6 +146,8 @@ def _check_task(document: Document, problems: Problems, named: list[tuple[str, i
             problems.add(trail, f"'locate_answer' is for task mrc; this recipe's task is {task.name}", key=True)
         if name == "chunk" and "text" not in task.fields:
             problems.add(trail, f"'chunk' cuts the field text, which task {task.name} doesn't have", key=True)
+        if name == "chunk":
+            _check_chunk(document, problems, named, index, task)
         if name == "convert_script" and task.name == "mrc" and "locate_answer" not in dict(named):
             problems.add(
                 trail, "'convert_script' moves the answers of task mrc: add 'locate_answer' after it", key=True
@@ -156,6 +158,23 @@ def _check_task(document: Document, problems: Problems, named: list[tuple[str, i
         options = entry.get(name) if isinstance(entry, dict) else None
         if name == "cap" and isinstance(options, dict) and options.get("per") == "label" and not task.has_labels:
             problems.add((*trail, "per"), f"task {task.name} has no labels; use 'per: answer'")
+
+
+def _check_chunk(document: Document, problems: Problems, named: list[tuple[str, int]], index: int, task: Task) -> None:
+    """Parts of a row are samples: nothing but `segment` may stand behind, and only a label holds for all of them."""
+    entry = document.data["steps"][index]
+    options = entry.get("chunk") if isinstance(entry, dict) else None
+    if not isinstance(options, dict) or options.get("mode") != "split":
+        return
+    trail = ("steps", index, "chunk", "mode")
+    if task.name != "classification":
+        problems.add(trail, f"the parts of a text have no {task.answer} of their own; use 'mode: cut'")
+    after = [name for name, at in named if at > index and name != "segment"]
+    before = [name for name, at in named if at < index and STEPS[name].kind == "judgement"]
+    if after or not before:
+        problems.add(
+            trail, "'split' makes rows of a row: it stands behind the judgements, and only 'segment' after it"
+        )
 
 
 def _name_trail(problems: Problems, index: int, name: str) -> Trail:

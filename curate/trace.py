@@ -17,6 +17,7 @@ from curate.recipe import Recipe
 from curate.rejects import printed_id
 from curate.slicework import soften
 from curate.steps import Context
+from curate.steps.chunk import PART
 from curate.steps.segment import word_column
 from curate.text.decode import FileInfo
 from curate.text.hashing import row_hash, seed_of
@@ -77,5 +78,7 @@ def as_samples(recipe: Recipe, context: Context, file: File, rows: pl.DataFrame)
     templates = load_templates(recipe.templates_path, recipe.task, recipe.fields)
     rendered = render(rows, templates, context, file.split != "train").filter(pl.col("rendered"))
     rendered = rendered.with_columns(id=printed_id(pl.col("rid"), {file.number: file.prefix}), flags=pl.lit(""))
+    if PART in rendered.columns:
+        rendered = rendered.filter(pl.col(PART) == 0)
     lines = samples(rendered, context, words, source_ids=False).to_dicts()
     return stages, dict(zip(rendered["rid"].to_list(), lines, strict=True))

@@ -97,9 +97,9 @@ def _findings(card: Card, w: Words) -> list[str]:
     splits = card["splits"].values()
     total = {key: _n(sum(counts[key] for counts in splits)) for key in ("read", "written", "rejected")}
     found = [w["found_rows"].format(**total), *_found_leaks(card, w)]
-    for split, counts in card["splits"].items():
-        if counts["derived"] > 0:
-            found.append(w["found_moved"].format(split=w[split], rows=_n(counts["derived"])))
+    for entry in card["steps"]:
+        if entry["step"] == "split" and entry.get("moved", 0) > 0:
+            found.append(w["found_moved"].format(split=w[entry["split"]], rows=_n(entry["moved"])))
     if conflicts := _count(card, "label_conflict", "reasons", "train"):
         found.append(w["found_conflicts"].format(rows=_n(conflicts)))
     train = card["duplicates"].get("train")

@@ -104,7 +104,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "File names as above; fingerprint `{fingerprint}`, seed {seed}, versions: {versions}.",
     ),
     "read": ("读入", "read"),
-    "moved": ("移入或移出", "moved"),
+    "moved": ("移动或切分", "moved"),
     "written": ("写出", "written"),
     "flagged": ("其中有标记", "of these flagged"),
     "unreadable": ("无法读取", "unreadable"),

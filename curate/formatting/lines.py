@@ -63,13 +63,13 @@ def sample_lines(
     template of more than plain names failed; such a row has no line worth writing.
     """
     eligible = templates.eligible(evaluation)
-    full = with_variables(rows, context).with_columns(_which=pl.col("order") % len(eligible))
+    full = with_variables(rows, context).with_columns(_which=pl.col("order") % len(eligible)).with_row_index("_row")
     needed = _needed(eligible, context, words, source_ids)
     safe = _safe(context)
     # The ids of a file differ in the row's number only.
     names = full.filter((pl.col("rid") // (1 << RID_BITS)).is_first_distinct())["id"]
     safe |= {"id"} if all(_quoted(name) == name for name in names) else set()
-    escaped = full.select("rid", "_which", *_raw(context)).with_columns(
+    escaped = full.select("_row", "rid", "_which", *_raw(context)).with_columns(
         full[name] if name in safe else escape(full[name]) for name in needed
     )
     tail = _meta(context, words, source_ids)
@@ -83,7 +83,7 @@ def sample_lines(
         return pl.DataFrame(
             schema={"rid": pl.UInt64, "template": pl.String, "line": pl.String, "rendered": pl.Boolean}
         )
-    return pl.concat(done).sort("rid")
+    return pl.concat(done).sort("_row").drop("_row")
 
 
 def _needed(eligible: tuple[Template, ...], context: Context, words: list[str], source_ids: bool) -> list[str]:
@@ -144,7 +144,7 @@ def _lines(
     if full is None:
         pieces: dict[str, list[Piece]] = {part: _pieces(template, part) for part in parts}
     else:
-        texts = render(full.drop("_which"), TemplateSet((template,), ""), context, False)
+        texts = render(full.drop("_which", "_row"), TemplateSet((template,), ""), context, False)
         group = group.with_columns(escape(texts[part]).alias(f"_{part}") for part in parts)
         group = group.with_columns(texts["rendered"].alias("_rendered"))
         rendered = pl.col("_rendered")
@@ -156,7 +156,7 @@ def _lines(
         head += [',"history":', pl.col("_history"), ',"system":"', *pieces["system"], '"']
     middle = f'","task":"{context.task.name}","template":"{_quoted(template.id)}"'
     line = _joined([*head, ',"meta":{"id":"', pl.col("id"), middle, *tail])
-    return group.select("rid", template=pl.lit(template.id), line=line, rendered=rendered)
+    return group.select("_row", "rid", template=pl.lit(template.id), line=line, rendered=rendered)
 
 
 def _joined(pieces: list[Piece]) -> pl.Expr:

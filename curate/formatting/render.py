@@ -157,7 +157,7 @@ def render(rows: pl.DataFrame, templates: TemplateSet, context: Context, evaluat
     if not done:
         empty = [pl.lit("").alias(name) for name in ("template", *parts)]
         return numbered.with_columns(*empty, pl.lit(True).alias("rendered")).drop("_which")
-    return pl.concat(done).sort("rid").drop("_which")
+    return pl.concat(done).sort("rid", maintain_order=True).drop("_which")
 
 
 def _render_one(group: pl.DataFrame, template: Template, parts: list[str]) -> pl.DataFrame:
