@@ -158,10 +158,9 @@ def _rivals(run: Path, rejected: dict[str, Any], recipe: Any) -> list[dict[str, 
         return []
     from curate.lazy import pl
     from curate.steps.label_conflict import columns
-    from curate.tasks import TASKS
     from curate.text.keys import group_hash, key_frame
 
-    task = TASKS[recipe.task]
+    task = recipe.family
     rows = [
         row
         for row in _rows(run / "rejected.jsonl", '"step":"label_conflict"')
@@ -193,7 +192,7 @@ def _history(run: Path, manifest: dict[str, Any], name: str, work: Path) -> tupl
         overrides = manifest["recipe"]["overrides"].items()
         recipe = load_recipe(local["recipe"], [f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in overrides])
         source = open_recipe_source(recipe, local["sources"], work)
-        prefix, _, row = name.rpartition("/")
+        prefix, _, row = name.partition("#")[0].rpartition("/")
         file = next((file for file in source.files if file.prefix == prefix), None)
         if file is None:
             raise UserError(f"the source has no file for {prefix} any more")

@@ -24,17 +24,31 @@ from curate.tally import Tally, add
 from curate.text.decode import HEAD, FileInfo, read_blocks
 from curate.text.hashing import hash_series, row_hash, seed_of
 from curate.text.keys import key_frame, key_series
-from curate.types import SPLITS, File, ReadReject, Records, UserError
+from curate.types import RID_BITS, SPLITS, File, ReadReject, Records, UserError
 
 #: Characters of a file that readers look at to say whether the layout is theirs.
 HEAD_CHARS = 65_536
 
 
+#: Files are worked on together up to so many of their bytes: each alone, a thousand documents would cost seconds.
+TOGETHER = 2 << 20
+
+
+@dataclass
+class Block:
+    """Rows of a split that are worked on together: a block of one file, or several files that are small."""
+
+    split: str
+    parts: list[tuple[File, Records]] = field(default_factory=list)
+    rows: int = 0
+    bytes: int = 0
+
+
 @dataclass
 class Slice:
-    """A slice that waits: its file, and how many rows stand before it in the key table and in it."""
+    """A slice that waits: its split, and how many rows stand before it in the key table and in it."""
 
-    file: File
+    split: str
     start: int
     rows: int
     rejects: pl.DataFrame
@@ -42,10 +56,9 @@ class Slice:
 
 @dataclass
 class Done:
-    """What became of one block of a file: all that later passes need of it."""
+    """What became of one block: all that later passes need of it."""
 
-    file: File
-    records: Records
+    block: Block
     work: SliceWork
     keys: pl.DataFrame
     rejects: pl.DataFrame
@@ -85,14 +98,13 @@ class LocalPass:
     ) -> None:
         """Read all files, at most `limit` rows of each split."""
         blocks = ahead(self._blocks(source, limit, report))
-        for done in side_by_side(lambda block: self._block(*block), blocks, self._context.workers):
+        for done in side_by_side(self._block, blocks, self._context.workers):
             self._keep(done)
 
-    def _blocks(
-        self, source: Source, limit: int | None, report: Callable[[str], None]
-    ) -> Iterator[tuple[File, Records]]:
+    def _blocks(self, source: Source, limit: int | None, report: Callable[[str], None]) -> Iterator[Block]:
         """The blocks of all files: the next file is begun while the last blocks of one are still worked on."""
         rows: dict[str, int] = {}
+        block: Block | None = None
         for file in source.files:
             report(f"reading {file.name}")
             left = None if limit is None else limit - rows.get(file.split, 0)
@@ -101,24 +113,48 @@ class LocalPass:
             self.files.setdefault(file.number, FileTally(reader=name))
             if left is not None and left <= 0:
                 continue
+            size = source.infos[file.path].bytes
             for records in blocks:
                 rows[file.split] = rows.get(file.split, 0) + records.rows
-                yield file, records
+                if block is not None and not self._fit(block, file.split, records.rows, size):
+                    yield block
+                    block = None
+                block = block or Block(file.split)
+                block.parts.append((file, records))
+                block.rows += records.rows
+                block.bytes += size
+        if block is not None:
+            yield block
 
-    def _block(self, file: File, records: Records) -> Done:
+    def _fit(self, block: Block, split: str, rows: int, size: int) -> bool:
+        """Whether so many more rows and bytes may be worked on together with a block."""
+        return split == block.split and block.rows + rows <= self._slice_rows and block.bytes + size <= TOGETHER
+
+    def _block(self, block: Block) -> Done:
         """One block, from records to keys; it changes nothing but what it returns."""
-        rows = records.frame.with_columns(order=row_hash(pl.col("rid"), seed_of(file.prefix, self._context.seed)))
-        work = SliceWork(rows, file.split, self._context)
-        line = work.tally.line("read", file.split)
-        line.rows_in += records.rows
-        for reject in records.rejects:
+        split = block.split
+        work = SliceWork(self._ordered(block), split, self._context)
+        line = work.tally.line("read", split)
+        line.rows_in += block.rows
+        for reject in (reject for _, records in block.parts for reject in records.rejects):
             add(line.reasons, {reject.reason: 1})
         for use in self._leading:
             work.run(use)
-        work.act("format", True, form_verdicts(work.rows, self._context, file.split))
-        add(work.tally.line("format", file.split).changes, form_changes(work.rows, self._context))
-        rejects = pl.concat([from_reading(records.rejects, file), *work.rejects])
-        return Done(file, records, work, self._key_table(work.rows, file.split), rejects)
+        work.act("format", True, form_verdicts(work.rows, self._context, split))
+        add(work.tally.line("format", split).changes, form_changes(work.rows, self._context))
+        first, *more = block.parts
+        unread = [from_reading(records.rejects, file) for file, records in more if records.rejects]
+        rejects = pl.concat([from_reading(first[1].rejects, first[0]), *unread, *work.rejects])
+        return Done(block, work, self._key_table(work.rows, split), rejects)
+
+    def _ordered(self, block: Block) -> pl.DataFrame:
+        """The records of a block with their `order`, hash(seed, id)."""
+        seeds = {file.number: seed_of(file.prefix, self._context.seed) for file, _ in block.parts}
+        if len(block.parts) == 1:
+            return block.parts[0][1].frame.with_columns(order=row_hash(pl.col("rid"), *seeds.values()))
+        rows = pl.concat([records.frame for _, records in block.parts], rechunk=True)
+        seed = (pl.col("rid") // (1 << RID_BITS)).replace_strict(seeds, return_dtype=pl.UInt64)
+        return rows.with_columns(order=row_hash(pl.col("rid"), seed))
 
     def _key_table(self, rows: pl.DataFrame, split: str) -> pl.DataFrame:
         task = self._context.task
@@ -132,18 +168,19 @@ class LocalPass:
 
     def _keep(self, done: Done) -> None:
         """Add up what a block came to, in the order of the files and of their rows."""
-        file, records, rows = done.file, done.records, done.work.rows
-        seen = self.files[file.number]
-        seen.rows += records.rows
-        add(seen.repaired, records.counts)
-        self._read[file.split] = self._read.get(file.split, 0) + records.rows
-        if records.rejects:
-            n, first = self._unreadable.get(file.split, (0, (file, records.rejects[0])))
-            self._unreadable[file.split] = (n + len(records.rejects), first)
+        split, rows = done.block.split, done.work.rows
+        self._read[split] = self._read.get(split, 0) + done.block.rows
+        for file, records in done.block.parts:
+            seen = self.files[file.number]
+            seen.rows += records.rows
+            add(seen.repaired, records.counts)
+            if records.rejects:
+                n, first = self._unreadable.get(split, (0, (file, records.rejects[0])))
+                self._unreadable[split] = (n + len(records.rejects), first)
         self._tally.merge(done.work.tally)
         self.flags.extend(done.work.flags)
         start = self.slices[-1].start + self.slices[-1].rows if self.slices else 0
-        self.slices.append(Slice(file, start, len(rows), done.rejects))
+        self.slices.append(Slice(split, start, len(rows), done.rejects))
         self.store.append(rows)
         self._keys.append(done.keys)
         if self._context.task.name == "mrc" and not self.has_source_ids:
@@ -205,7 +242,7 @@ def read_file(
         info = replace(info, encoding=recipe.source.encoding)
     name, reader = choose_reader(recipe, file, info)
     columns = tuple(recipe.source.columns) if recipe.source.columns else None
-    options = ReadOptions(recipe.task, dict(recipe.labels), columns, limit)
+    options = ReadOptions(recipe.task, dict(recipe.labels), columns, limit, recipe.fields)
     return name, reader.read(file, info, options, block_rows)
 
 
@@ -213,7 +250,7 @@ def choose_reader(recipe: Recipe, file: File, info: FileInfo) -> tuple[str, Any]
     """The first of the recipe's readers whose layout fits the file. Raises UserError if none does."""
     names = recipe.source.reader
     head = ""
-    for block in read_blocks(file.path, info, HEAD):
+    for block in () if info.problem else read_blocks(file.path, info, HEAD):
         head += block
         if len(head) >= HEAD_CHARS:
             break

@@ -29,7 +29,6 @@ from curate.run import check_place, fingerprint, run_folder
 from curate.sources import Source, open_source
 from curate.steps import Context
 from curate.tally import Tally
-from curate.tasks import TASKS
 from curate.types import UserError
 from curate.writing import write_slices
 
@@ -51,9 +50,9 @@ def curate_recipe(
 ) -> RunResult:
     """Carry out a recipe. Raises UserError for anything that is wrong with the input; then nothing is left behind."""
     started = time.perf_counter()
-    templates = load_templates(recipe.templates_path, recipe.task)
+    templates = load_templates(recipe.templates_path, recipe.task, recipe.fields)
     place = out or default_place(recipe, sources, limit)
-    context = Context(TASKS[recipe.task], dict(recipe.labels), seed, workers or os.cpu_count() or 1)
+    context = Context(recipe.family, dict(recipe.labels), seed, workers or os.cpu_count() or 1)
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jingtiao-")))
         report("reading the source")
@@ -115,7 +114,7 @@ def open_recipe_source(recipe: Recipe, sources: list[str], work: Path) -> Source
     patterns = {split: list(globs) for split, globs in recipe.source.files.items()}
     readers = recipe.source.reader
     members = split_members if "dialogue" in readers else None
-    return open_source(parts, patterns, recipe.name, work, members, "parallel" in readers)
+    return open_source(parts, patterns, recipe.name, work, members, "parallel" in readers, "folders" in readers)
 
 
 def parse_source(text: str) -> tuple[str | None, Path]:

@@ -81,11 +81,16 @@ def record_text(record: dict[str, Any]) -> str:
     """A record, a field a line; empty fields are left out."""
     lines = []
     for name, value in record.items():
-        if value is None or value == [] or (value == "" and name in ("title", "source_id")):
+        if value is None or value == [] or (value == "" and name in ("title", "source_id", "intent")):
             continue
-        text = " / ".join(map(str, value)) if isinstance(value, list) else str(value)
+        text = " / ".join(map(_item_text, value)) if isinstance(value, list) else str(value)
         lines.append(f"{name}: {clip(text)}")
     return "\n".join(lines)
+
+
+def _item_text(item: Any) -> str:
+    """An item of a list; a slot as `name=value`."""
+    return f"{item['name']}={item['value']}" if isinstance(item, dict) else str(item)
 
 
 def _note(found: dict[int, Row], stage: Stage) -> None:

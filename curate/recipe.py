@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from curate import resources
 from curate.fielderrors import note_errors
 from curate.stepcheck import StepUse, check_steps, step_schema
-from curate.tasks import TASKS
+from curate.tasks import EXTRA, TASKS, Task
 from curate.types import UserError
 from curate.yamlmarks import Document, Problems, Trail, did_you_mean, parse_yaml
 
@@ -81,6 +81,9 @@ class RecipeFields(_Strict):
     citation: Text | None = None
     description: Text | None = None
     labels: dict[Text, Text] = Field({}, description="label → the word a model reads and writes (label tasks only)")
+    fields: tuple[Literal["target", "intent", "slots"], ...] = Field(
+        (), description="fields of the corpus beside those of its task; they stand in every sample's meta"
+    )
     source: RecipeSource
     steps: tuple[Any, ...] = ()
     templates: Text = Field(description="a shipped template file's name, or a YAML file beside the recipe")
@@ -97,6 +100,11 @@ class Recipe(RecipeFields):
     path: Path
     sha256: str
     overrides: dict[str, Any] = {}
+
+    @property
+    def family(self) -> Task:
+        """Its task, with the fields that only this corpus has."""
+        return TASKS[self.task].extended(self.fields)
 
     @property
     def templates_path(self) -> Path:
@@ -277,6 +285,14 @@ class _Sense:
                 self.problems.add(("labels", key), f"{word!r} is already the word of label {seen[word]!r}")
             seen[str(word)] = key
 
+    def fields(self) -> None:
+        known = EXTRA.get(str(self.data.get("task")), {})
+        given = self.data.get("fields")
+        for index, name in enumerate(given if isinstance(given, list) else ()):
+            if isinstance(name, str) and name not in known:
+                hint = f"; it may have {', '.join(known)}" if known else "; remove it"
+                self.problems.add(("fields", index), f"task {self.data.get('task')} has no field {name!r}{hint}")
+
     def metrics(self) -> None:
         task = TASKS.get(str(self.data.get("task")))
         given = _one_or_many(self.data.get("metrics"))
@@ -305,6 +321,7 @@ class _Sense:
 def _check_sense(document: Document, problems: Problems, path: Path) -> None:
     sense = _Sense(document.data, problems)
     sense.labels()
+    sense.fields()
     sense.metrics()
     sense.readers()
     sense.templates(path.parent)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from curate import versions
-from curate.card.draw import draw_readme
+from curate.card.draw import MANY_FILES, draw_readme
 from curate.formatting.features import hf_features
 from curate.formatting.render import REASONS, RENDER_REASONS
 from curate.formatting.templates import TemplateSet
@@ -131,10 +131,10 @@ def _splits(local: LocalPass, state: State, written: Written) -> dict[str, dict[
             "written": written.written[split],
             "rejected": written.rejected[split],
             "flagged": written.flagged[split],
-            "derived": state.moved[split],
+            "derived": state.moved[split] + written.derived[split],
         }
         counts = splits[split]
-        if read + state.moved[split] != counts["written"] + counts["rejected"]:
+        if read + counts["derived"] != counts["written"] + counts["rejected"]:
             raise AssertionError(f"{split}: rows were lost: {counts}")  # the first promise; a bug, never the user's
     return splits
 
@@ -182,7 +182,9 @@ def card_data(
 def _reproduce(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]) -> str:
     """The command that makes this run again, with the files' names but no local path."""
     words = ["python -m curate recipe", recipe.path.name if options["own_recipe"] else recipe.name]
-    if options["sources"]:
+    if options["sources"] and len(manifest["sources"]) > MANY_FILES:
+        words += ["--source PATH"]  # the folder that they all lie in
+    elif options["sources"]:
         words += [
             f"--source {entry['split']}={entry['file']}" for entry in manifest["sources"] if "member" not in entry
         ]

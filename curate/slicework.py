@@ -7,7 +7,7 @@ from typing import Any
 from curate.lazy import pl
 from curate.rejects import from_verdicts
 from curate.steps import Context
-from curate.tally import Tally, add
+from curate.tally import Line, Tally, add
 
 
 class SliceWork:
@@ -20,6 +20,7 @@ class SliceWork:
         self.rows = rows
         self.split = split
         self.tally = Tally()
+        self.derived = 0
         self.rejects: list[pl.DataFrame] = []
         self.flags: list[pl.DataFrame] = []
         self.words: list[tuple[pl.DataFrame, dict[str, int]]] = []
@@ -28,11 +29,19 @@ class SliceWork:
     def run(self, use: Any) -> None:
         """Carry out one local step (a `StepUse`)."""
         outcome = use.step.module.run(self.rows, use.options, self._context)
+        line = self.tally.line(use.name, self.split)
+        self.derive(line, len(outcome.rows) - len(self.rows))
         self.rows = outcome.rows
-        add(self.tally.line(use.name, self.split).changes, outcome.counts)
+        add(line.changes, outcome.counts)
         if outcome.words is not None:
             self.words.append((outcome.words, outcome.counts))
         self.act(use.name, use.step.binding, outcome.verdicts)
+
+    def derive(self, line: Line, more: int) -> None:
+        """Count rows that a step made of others (or, negative, that went with one): `act` finds them there already."""
+        line.moved += more
+        line.rows_in -= more
+        self.derived += more
 
     def act(self, step: str, binding: bool, said: pl.DataFrame | None, line: str | None = None) -> None:
         """Carry out verdicts; `line` is the tally's line where it has another name than the step."""

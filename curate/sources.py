@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from curate.archives import archive_kind, is_hidden, unpack
-from curate.text.decode import FileInfo, sniff
+from curate.text.decode import FileInfo, no_text, sniff
 from curate.types import SPLITS, File, UserError
 
 #: Names listed in an error before it says how many more there are.
@@ -94,11 +94,13 @@ def open_source(
     workdir: Path,
     split_members: Callable[[Path, FileInfo], list[str]] | None = None,
     parallel: bool = False,
+    file_rows: bool = False,
 ) -> Source:
     """Find the files of every split in `parts` (split or None, path), unpacking archives into `workdir`.
 
     `split_members` says which splits a file holds inside (a JSON object of splits); with `parallel` the target side of
-    a pair of files is found by name and counts with its source.
+    a pair of files is found by name and counts with its source. With `file_rows` a file is a row: one that is no text
+    is a matter of its reader.
     """
     if not parts:
         raise UserError("no source: give --source FOLDER, FILE or ARCHIVE")
@@ -107,7 +109,7 @@ def open_source(
     for part in opened:
         claimed += [(split, part.split is not None, found) for split, found in _claim(part, patterns)]
     claimed = _once(claimed)
-    infos = _sniff_all([found for _, _, found in claimed])
+    infos = _sniff_all([found for _, _, found in claimed], file_rows)
     files = [file for split, named, found in claimed for file in _files_of(split, named, found, infos, split_members)]
     used = {path for _, _, found in claimed for path in (found.path, found.partner)}
     ignored = {n for part in opened for found in part.found if found.path not in used for n in found.names}
@@ -308,8 +310,8 @@ def _once(claimed: list[tuple[str, bool, _Found]]) -> list[tuple[str, bool, _Fou
     return list(kept.values())
 
 
-def _sniff_all(found: list[_Found]) -> dict[Path, FileInfo]:
-    """The infos of all files; all that can't be read are named at once."""
+def _sniff_all(found: list[_Found], file_rows: bool) -> dict[Path, FileInfo]:
+    """The infos of all files. Those that can't be read are named at once, or with `file_rows` by their infos."""
     infos: dict[Path, FileInfo] = {}
     errors: list[str] = []
     wanted = {one.path: one.name for one in found}
@@ -318,7 +320,10 @@ def _sniff_all(found: list[_Found]) -> dict[Path, FileInfo]:
         try:
             infos[path] = sniff(path, name)
         except UserError as error:
-            errors += error.messages
+            if file_rows and os.access(path, os.R_OK):
+                infos[path] = no_text(path, error.messages[0])
+            else:
+                errors += error.messages
     if errors:
         more = len(errors) - _SHOWN
         raise UserError(*errors[:_SHOWN], *([f"and {more} more files that can't be read"] if more > 0 else []))

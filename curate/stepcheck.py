@@ -10,13 +10,13 @@ from pydantic import BaseModel, ValidationError
 
 from curate.fielderrors import note_errors
 from curate.steps import STEPS, Step
-from curate.tasks import TASKS, Task
+from curate.tasks import EXTRA, TASKS, Task
 from curate.yamlmarks import Document, Problems, Trail, did_you_mean
 
 #: The options that name fields of a record.
 _FIELD_OPTIONS = ("fields", "key", "field")
 #: locate_answer finds the answer in the text as it will be written, so what changes the text comes before it.
-_CHANGES_TEXT = ("normalise", "strip_markup")
+_CHANGES_TEXT = ("normalise", "strip_markup", "convert_script")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def check_steps(document: Document, problems: Problems) -> tuple[StepUse, ...]:
     if not isinstance(raw, list):
         problems.add(("steps",), "steps: must be a list, one '- step' a line")
         return ()
-    task = TASKS.get(str(document.data.get("task")))
+    task = _family(document)
     uses: list[StepUse] = []
     named: list[tuple[str, int]] = []
     for index, entry in enumerate(raw):
@@ -97,6 +97,14 @@ def _options(problems: Problems, trail: Trail, name: str, options: dict[str, Any
         return None
 
 
+def _family(document: Document) -> Task | None:
+    """The task of a recipe's raw data with the extra fields it names; what is wrong with those is said elsewhere."""
+    task = TASKS.get(str(document.data.get("task")))
+    named = document.data.get("fields")
+    known = EXTRA.get(task.name, {}) if task else {}
+    return task and task.extended(name for name in (named if isinstance(named, list) else ()) if name in known)
+
+
 def _check_fields(problems: Problems, trail: Trail, name: str, options: dict[str, Any], task: Task) -> None:
     """Options that name fields of a record must name fields this task has."""
     for option in _FIELD_OPTIONS:
@@ -136,12 +144,37 @@ def _check_task(document: Document, problems: Problems, named: list[tuple[str, i
         trail = _name_trail(problems, index, name)
         if name == "locate_answer" and task.name != "mrc":
             problems.add(trail, f"'locate_answer' is for task mrc; this recipe's task is {task.name}", key=True)
+        if name == "chunk" and "text" not in task.fields:
+            problems.add(trail, f"'chunk' cuts the field text, which task {task.name} doesn't have", key=True)
+        if name == "chunk":
+            _check_chunk(document, problems, named, index, task)
+        if name == "convert_script" and task.name == "mrc" and "locate_answer" not in dict(named):
+            problems.add(
+                trail, "'convert_script' moves the answers of task mrc: add 'locate_answer' after it", key=True
+            )
         if name == "label_conflict" and not task.has_labels:
             problems.add(trail, f"'label_conflict' needs labels; task {task.name} has none", key=True)
         entry = document.data["steps"][index]
         options = entry.get(name) if isinstance(entry, dict) else None
         if name == "cap" and isinstance(options, dict) and options.get("per") == "label" and not task.has_labels:
             problems.add((*trail, "per"), f"task {task.name} has no labels; use 'per: answer'")
+
+
+def _check_chunk(document: Document, problems: Problems, named: list[tuple[str, int]], index: int, task: Task) -> None:
+    """Parts of a row are samples: nothing but `segment` may stand behind, and only a label holds for all of them."""
+    entry = document.data["steps"][index]
+    options = entry.get("chunk") if isinstance(entry, dict) else None
+    if not isinstance(options, dict) or options.get("mode") != "split":
+        return
+    trail = ("steps", index, "chunk", "mode")
+    if task.name != "classification":
+        problems.add(trail, f"the parts of a text have no {task.answer} of their own; use 'mode: cut'")
+    after = [name for name, at in named if at > index and name != "segment"]
+    before = [name for name, at in named if at < index and STEPS[name].kind == "judgement"]
+    if after or not before:
+        problems.add(
+            trail, "'split' makes rows of a row: it stands behind the judgements, and only 'segment' after it"
+        )
 
 
 def _name_trail(problems: Problems, index: int, name: str) -> Trail:

@@ -49,13 +49,12 @@ def funnel(manifest: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """A run's funnel: a row a split, what each step removed there, and what was written.
 
     Each row adds up: read ± moved, less what the steps removed, is written. Steps that removed nothing anywhere have
-    no column. `split` removes nothing either: the rows it moves are in the column `moved`.
+    no column. `split` and `chunk` remove nothing either: rows moved and parts of rows are in the column `moved`.
     """
     removed: dict[str, dict[str, int]] = {}
     for entry in manifest["steps"]:
-        if entry["step"] != "split":
-            step = removed.setdefault(entry["step"], {})
-            step[entry["split"]] = step.get(entry["split"], 0) + entry["in"] - entry["out"]
+        step = removed.setdefault(entry["step"], {})
+        step[entry["split"]] = step.get(entry["split"], 0) + sum(entry["reasons"].values())
     removed = {step: counts for step, counts in removed.items() if any(counts.values())}
     splits = manifest["splits"]
     shown = [split for split in SPLITS if split in splits]

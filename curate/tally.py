@@ -13,7 +13,7 @@ RENDERING = "format (rendering)"
 
 @dataclass
 class Line:
-    """One step on one split. `moved` counts rows that a `split` step took away (negative) or brought (positive)."""
+    """One step on one split. `moved`: rows that `split` took away (negative) or brought, or that `chunk` made."""
 
     rows_in: int = 0
     reasons: dict[str, int] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from curate.lazy import pl
@@ -14,7 +15,8 @@ class Task:
 
     `fields` names every field of a record and its type; `text` are the fields that hold running text;
     `required` must not be empty in a sample; `key` is what makes two records the same, `leak_key` what makes
-    an evaluation record known from training; `answer` is the field a model has to produce.
+    an evaluation record known from training; `answer` is the field a model has to produce; `extra` are the
+    fields that only this recipe's corpus has, and that samples carry in their meta.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Task:
     answer: str
     has_labels: bool = False
     symmetric: bool = False
+    extra: tuple[str, ...] = ()
 
     def schema(self) -> dict[str, Any]:
         """The polars dtype of every field (importing polars on first use)."""
@@ -35,8 +38,18 @@ class Task:
             "int": pl.Int64,
             "list[str]": pl.List(pl.String),
             "list[int]": pl.List(pl.Int64),
+            "list[slot]": pl.List(pl.Struct({"name": pl.String, "value": pl.String})),
         }
         return {name: dtypes[kind] for name, kind in self.fields.items()}
+
+    def extended(self, names: Iterable[str]) -> Task:
+        """The task for a corpus that has these of the `EXTRA` fields too; a KeyError for any other name."""
+        extra = {name: EXTRA[self.name][name] for name in names}
+        return replace(self, fields={**self.fields, **extra}, extra=tuple(extra)) if extra else self
+
+
+#: Fields that some corpora of a family have beside the family's own; a recipe names those it wants in `fields`.
+EXTRA: dict[str, dict[str, str]] = {"classification": {"target": "str", "intent": "str", "slots": "list[slot]"}}
 
 
 TASKS: dict[str, Task] = {
@@ -76,10 +89,10 @@ TASKS: dict[str, Task] = {
                 "source_id": "str",
             },
             text=("context", "question"),
-            required=("context", "question"),
+            required=("question",),  # questions over a knowledge base have no context
             key=("context", "question"),
             leak_key=("context",),
-            metrics=("cmrc_em", "cmrc_f1"),
+            metrics=("cmrc_em", "cmrc_f1", "drcd_em", "drcd_f1"),
             answer="answers",
         ),
         Task(

@@ -17,8 +17,8 @@ from curate.recipe import Recipe
 from curate.rejects import printed_id
 from curate.slicework import soften
 from curate.steps import Context
+from curate.steps.chunk import PART
 from curate.steps.segment import word_column
-from curate.tasks import TASKS
 from curate.text.decode import FileInfo
 from curate.text.hashing import row_hash, seed_of
 from curate.types import File, Records
@@ -35,7 +35,7 @@ class Stage:
 
 def context_of(recipe: Recipe, seed: int = 0) -> Context:
     """The context of a recipe's steps, with a single process."""
-    return Context(TASKS[recipe.task], dict(recipe.labels), seed, workers=1)
+    return Context(recipe.family, dict(recipe.labels), seed, workers=1)
 
 
 def read_rows(recipe: Recipe, file: File, info: FileInfo, limit: int, block: int = 1024) -> Iterator[Records]:
@@ -75,8 +75,10 @@ def as_samples(recipe: Recipe, context: Context, file: File, rows: pl.DataFrame)
         stages.append(_stage(use.name, outcome.rows, outcome.verdicts, use.step.binding, file.split))
         rows = kept(stages[-1])
         words += [name for name in map(word_column, context.task.fields) if name in rows.columns and name not in words]
-    templates = load_templates(recipe.templates_path, recipe.task)
+    templates = load_templates(recipe.templates_path, recipe.task, recipe.fields)
     rendered = render(rows, templates, context, file.split != "train").filter(pl.col("rendered"))
     rendered = rendered.with_columns(id=printed_id(pl.col("rid"), {file.number: file.prefix}), flags=pl.lit(""))
+    if PART in rendered.columns:
+        rendered = rendered.filter(pl.col(PART) == 0)
     lines = samples(rendered, context, words, source_ids=False).to_dicts()
     return stages, dict(zip(rendered["rid"].to_list(), lines, strict=True))

@@ -16,10 +16,16 @@ def own_version() -> str:
 
 
 def of(recipe: Recipe) -> dict[str, str]:
-    """Versions of what touches text: ours, polars, its hash plugin, jinja2, the segmenter, Python's Unicode tables."""
+    """Versions of what touches text: ours, polars and its hash, jinja2, segmenter, OpenCC, Python's Unicode tables."""
     names = ["polars", "polars-hash", "jinja2"]
     if recipe.step("segment") is not None:
         names += ["jieba", "rjieba"]
+    script = recipe.step("convert_script")
+    if script is not None and script.options.config != "off":
+        from curate.steps.convert_script import opencc_version
+
+        opencc_version()  # said here where it is missing, before anything is read
+        names.append("opencc")
     return {
         "jingtiao": own_version(),
         **{name: version(name) for name in names},

@@ -18,6 +18,7 @@ from curate.rejects import from_verdicts, printed_id, write_rejects
 from curate.run import Output, RunFolder
 from curate.slicework import SliceWork
 from curate.steps import Context, verdicts
+from curate.steps.chunk import PART, part_id
 from curate.steps.segment import word_column
 from curate.tally import RENDERING, Tally
 from curate.types import SPLITS
@@ -35,6 +36,7 @@ class Written:
     written: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     flagged: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    derived: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
 
 
 @dataclass
@@ -57,7 +59,7 @@ def write_slices(
     """Write every slice's samples and rejects, in the order of the splits and of the rows."""
     maker = _Maker(recipe, context, templates, local, state)
     keeper = _Keeper(context, local, tally, run)
-    order = sorted(range(len(local.slices)), key=lambda i: (SPLITS.index(local.slices[i].file.split), i))
+    order = sorted(range(len(local.slices)), key=lambda i: (SPLITS.index(local.slices[i].split), i))
 
     def slices() -> Iterator[tuple[Slice, pl.DataFrame]]:
         for index in order:
@@ -111,14 +113,20 @@ class _Maker:
         for use in self._trailing:
             work.run(use)
         prefixes, ids = self._local.prefixes, self._local.has_source_ids
-        rows = self._with_flags(work).with_columns(id=printed_id(pl.col("rid"), prefixes))
+        name = printed_id(pl.col("rid"), prefixes)
+        rows = self._with_flags(work)
+        rows = rows.with_columns(id=part_id(name) if PART in rows.columns else name)
         lines = sample_lines(rows, self._templates, self._context, split != "train", self._words, ids)
-        failed = lines.filter(~pl.col("rendered"))
+        failed = lines.filter(~pl.col("rendered")).unique("rid", maintain_order=True)
+        if PART in rows.columns and len(failed):  # where a part fails, its row does, once
+            parts = len(work.rows)
+            work.rows = work.rows.filter((pl.col(PART) == 0) | ~pl.col("rid").is_in(failed["rid"].implode()))
+            work.derive(work.tally.line(RENDERING, split), len(work.rows) - parts)
         work.act("format", True, verdicts(failed, reason="template_error"), RENDERING)
         if len(failed):
-            lines = lines.filter("rendered")
+            lines = lines.join(failed, on="rid", how="anti", maintain_order="left")
             rows = rows.join(failed, on="rid", how="anti", maintain_order="left")
-        if len(rows) < len(records):
+        if rows["rid"].n_unique() < len(records):
             records = records.join(rows, on="rid", how="semi", maintain_order="left")
         return work, records, lines, int((rows["flags"] != "").sum())
 
@@ -157,6 +165,7 @@ class _Keeper:
                 self._behind.call(_write_lines, lines, self._run.output(f"{work.split}.jsonl"))
             self.result.written[work.split] += len(lines)
             self.result.flagged[work.split] += flagged
+            self.result.derived[work.split] += work.derived
         if len(made.rejects):
             output = self._run.output("rejected.jsonl")
             write_rejects(made.rejects, self._local.prefixes, output)

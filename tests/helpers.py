@@ -26,7 +26,21 @@ from curate.tasks import TASKS
 from curate.text.keys import compare_key
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-RECIPES = ("lcqmc", "chnsenticorp", "cmrc2018", "lcsts", "lccc")
+RECIPES = (
+    "fudan",
+    "lcqmc",
+    "chnsenticorp",
+    "cmrc2018",
+    "lcsts",
+    "lccc",
+    "nlpcc-summary",
+    "nlpcc-kbqa",
+    "bq",
+    "drcd",
+    "ecdt",
+    "nlpcc-headline",
+    "nlpcc-stance",
+)
 SPLITS = ("train", "validation", "test")
 JUDGEMENTS = ("label_conflict", "exact_dedup", "split", "leak_check", "cap")
 #: The only steps that may take a row out of an evaluation split.
@@ -133,7 +147,8 @@ def record(sample: Row) -> Row:
     texts: Row = {name: text.replace(" ", "") for name, text in meta["words"].items()}
     if "turns" in texts:
         texts["turns"] = texts["turns"].split("\n")
-    return {**texts, "label": meta.get("label") or None}
+    told = {"target": meta["target"]} if "target" in meta else {}
+    return {**texts, **told, "label": meta.get("label") or None}
 
 
 @lru_cache(maxsize=1 << 20)

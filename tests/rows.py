@@ -28,7 +28,14 @@ REAL = {
     "chnsenticorp": "chnsenticorp/train.tsv",
     "cmrc2018": "cmrc2018/squad_dev.json",
     "lcsts": "lcsts/PART_III.txt",
+    "nlpcc-kbqa": "nlpcc/nlpcc2017.kbqa.test",
+    "nlpcc-summary": "nlpcc/summ2017_articles.train.sample.txt",
     "lccc": "lccc/LCCC-base_valid.json",
+    "ecdt": "ecdt/smp2019_nlu_train.json",
+    "nlpcc-headline": "nlpcc/headline2017_test.full.word",
+    "nlpcc-stance": "nlpcc/stance2016_TaskA_gold.txt",
+    "bq": "bq/dev.csv",
+    "drcd": "drcd/DRCD_dev.json",
 }
 
 
@@ -81,18 +88,19 @@ def sample_rows(name: str) -> tuple[Recipe, Context, pl.DataFrame]:
 @lru_cache(maxsize=32)
 def real_rows(name: str, corpora: Path) -> tuple[Recipe, Context, pl.DataFrame]:
     """The rows of a real file of the recipe's corpus."""
-    path = corpora / REAL[name]
-    return _rows(load_recipe(name), [File(path, path.name, "train", 0, prefix=f"{name}/train")])
+    recipe = load_recipe(name)
+    source = open_recipe_source(recipe, [f"train={corpora / REAL[name]}"], Path())
+    return _rows(recipe, source.files)
 
 
 def _rows(recipe: Recipe, files: list[File]) -> tuple[Recipe, Context, pl.DataFrame]:
     """All rows of these files, normalised, that can become samples."""
-    ctx = context(recipe.task, dict(recipe.labels))
+    ctx = Context(recipe.family, dict(recipe.labels), 0, 1)
     frames = []
     for file in files:
         info = sniff(file.path)
         _, reader = choose_reader(recipe, file, info)
-        for block in reader.read(file, info, ReadOptions(recipe.task, ctx.labels), 32_768):
+        for block in reader.read(file, info, ReadOptions(recipe.task, ctx.labels, extra=recipe.fields), 32_768):
             frames.append(with_order(block.frame, file.prefix))
     rows = run(pl.concat(frames), Options(), ctx).rows
     return recipe, ctx, rows.join(form_verdicts(rows, ctx, "train"), on="rid", how="anti", maintain_order="left")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache, partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from curate.card.frontmatter import front_matter
@@ -21,6 +22,8 @@ Words = dict[str, str]
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 #: The percentiles that the table of lengths shows.
 _PERCENTILES = ("p5", "p50", "p95", "p99", "max")
+#: With more source files than this, the card tells of their folders.
+MANY_FILES = 40
 
 
 def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
@@ -94,9 +97,9 @@ def _findings(card: Card, w: Words) -> list[str]:
     splits = card["splits"].values()
     total = {key: _n(sum(counts[key] for counts in splits)) for key in ("read", "written", "rejected")}
     found = [w["found_rows"].format(**total), *_found_leaks(card, w)]
-    for split, counts in card["splits"].items():
-        if counts["derived"] > 0:
-            found.append(w["found_moved"].format(split=w[split], rows=_n(counts["derived"])))
+    for entry in card["steps"]:
+        if entry["step"] == "split" and entry.get("moved", 0) > 0:
+            found.append(w["found_moved"].format(split=w[entry["split"]], rows=_n(entry["moved"])))
     if conflicts := _count(card, "label_conflict", "reasons", "train"):
         found.append(w["found_conflicts"].format(rows=_n(conflicts)))
     train = card["duplicates"].get("train")
@@ -246,7 +249,7 @@ def _changes(card: Card, w: Words, says: Callable[[str], str]) -> str:
 def _repairs(card: Card, says: Callable[[str], str]) -> list[str]:
     return [
         f"{cell(entry['file'])}: " + "; ".join(f"{says(kind)} {_n(n)}" for kind, n in entry["repaired"].items())
-        for entry in card["sources"]
+        for entry in _entries(card)
         if entry["repaired"]
     ]
 
@@ -267,10 +270,32 @@ def _by_split(card: Card, head: list[str], counted: dict[tuple[str, ...], dict[s
     return table([*head, *splits], rows, len(head)) if rows else ""
 
 
+def _entries(card: Card) -> list[dict[str, Any]]:
+    """The source files; where there are very many, one entry for all files of a folder in one encoding.
+
+    What a run is told apart by is in card.json and the manifest, file by file.
+    """
+    if len(card["sources"]) <= MANY_FILES:
+        return card["sources"]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for entry in card["sources"]:
+        folder = str(PurePosixPath(entry["file"]).parent)
+        groups.setdefault((entry["split"], folder, entry["reader"], entry["encoding"]), []).append(entry)
+    entries = []
+    for (split, folder, reader, encoding), files in groups.items():
+        repaired: Counter[str] = Counter()
+        for entry in files:
+            repaired.update(entry["repaired"])
+        sums = {key: sum(entry[key] for entry in files) for key in ("rows", "bytes")}
+        told = {"split": split, "file": f"{folder}/ ({_n(len(files))})", "reader": reader, "encoding": encoding}
+        entries.append({**told, **sums, "sha256": "", "repaired": dict(sorted(repaired.items()))})
+    return entries
+
+
 def _sources(card: Card, w: Words) -> str:
     head = [w[key] for key in ("split", "file", "reader", "rows", "encoding", "bytes")] + ["sha256"]
     rows = []
-    for entry in card["sources"]:
+    for entry in _entries(card):
         name = f"{entry['file']} ({entry['member']})" if "member" in entry else entry["file"]
         row = [entry["split"], name, entry["reader"], _n(entry["rows"])]
         rows.append([*row, entry["encoding"], _n(entry["bytes"]), entry["sha256"]])

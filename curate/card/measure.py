@@ -158,7 +158,7 @@ class Measure:
     def lengths(self) -> dict[str, Any]:
         table: dict[str, Any] = {}
         for (split, name), counted in self._lengths.items():
-            if counted:
+            if any(counted):  # a field that no row fills has no lengths
                 table.setdefault(split, {})[name] = {"chars": percentiles(counted)}
         return table
 

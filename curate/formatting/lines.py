@@ -13,7 +13,9 @@ from curate.formatting.render import references, render, unlabelled, with_variab
 from curate.formatting.templates import PARTS, Template, TemplateSet
 from curate.lazy import pl
 from curate.steps import Context
+from curate.tasks import Task
 from curate.text.distinct import put
+from curate.types import RID_BITS
 
 if TYPE_CHECKING:
     Piece: TypeAlias = str | pl.Expr
@@ -61,12 +63,13 @@ def sample_lines(
     template of more than plain names failed; such a row has no line worth writing.
     """
     eligible = templates.eligible(evaluation)
-    full = with_variables(rows, context).with_columns(_which=pl.col("order") % len(eligible))
+    full = with_variables(rows, context).with_columns(_which=pl.col("order") % len(eligible)).with_row_index("_row")
     needed = _needed(eligible, context, words, source_ids)
     safe = _safe(context)
-    # A slice is of one file, so its ids differ in the row's number only.
-    safe |= {"id"} if all(_quoted(name) == name for name in full["id"].head(1)) else set()
-    escaped = full.select("rid", "_which", *_raw(context)).with_columns(
+    # The ids of a file differ in the row's number only.
+    names = full.filter((pl.col("rid") // (1 << RID_BITS)).is_first_distinct())["id"]
+    safe |= {"id"} if all(_quoted(name) == name for name in names) else set()
+    escaped = full.select("_row", "rid", "_which", *_raw(context)).with_columns(
         full[name] if name in safe else escape(full[name]) for name in needed
     )
     tail = _meta(context, words, source_ids)
@@ -80,7 +83,7 @@ def sample_lines(
         return pl.DataFrame(
             schema={"rid": pl.UInt64, "template": pl.String, "line": pl.String, "rendered": pl.Boolean}
         )
-    return pl.concat(done).sort("rid")
+    return pl.concat(done).sort("_row").drop("_row")
 
 
 def _needed(eligible: tuple[Template, ...], context: Context, words: list[str], source_ids: bool) -> list[str]:
@@ -93,6 +96,7 @@ def _needed(eligible: tuple[Template, ...], context: Context, words: list[str], 
         *(["source_id"] if source_ids else []),
         *(["label"] if context.task.has_labels else []),
     }
+    used |= {name for name, kind in _extra_kinds(context.task) if kind == "str"}
     return sorted(used | {"a", "b"} if context.task.name == "pair" else used)
 
 
@@ -112,7 +116,14 @@ def _raw(context: Context) -> list[pl.Expr]:
         exprs.append(_json(listed).alias("_references"))
     if context.task.name == "dialogue":
         exprs.append(_json(pl.col("history")).alias("_history"))
+    listed_extra = [name for name, kind in _extra_kinds(context.task) if kind.startswith("list")]
+    exprs += [_json(pl.col(name).fill_null([])).alias(f"_{name}") for name in listed_extra]
     return exprs
+
+
+def _extra_kinds(task: Task) -> list[tuple[str, str]]:
+    """The extra fields with their types, in the order of the recipe."""
+    return [(name, task.fields[name]) for name in task.extra]
 
 
 def _json(column: pl.Expr) -> pl.Expr:
@@ -133,7 +144,7 @@ def _lines(
     if full is None:
         pieces: dict[str, list[Piece]] = {part: _pieces(template, part) for part in parts}
     else:
-        texts = render(full.drop("_which"), TemplateSet((template,), ""), context, False)
+        texts = render(full.drop("_which", "_row"), TemplateSet((template,), ""), context, False)
         group = group.with_columns(escape(texts[part]).alias(f"_{part}") for part in parts)
         group = group.with_columns(texts["rendered"].alias("_rendered"))
         rendered = pl.col("_rendered")
@@ -145,7 +156,7 @@ def _lines(
         head += [',"history":', pl.col("_history"), ',"system":"', *pieces["system"], '"']
     middle = f'","task":"{context.task.name}","template":"{_quoted(template.id)}"'
     line = _joined([*head, ',"meta":{"id":"', pl.col("id"), middle, *tail])
-    return group.select("rid", template=pl.lit(template.id), line=line, rendered=rendered)
+    return group.select("_row", "rid", template=pl.lit(template.id), line=line, rendered=rendered)
 
 
 def _joined(pieces: list[Piece]) -> pl.Expr:
@@ -181,6 +192,8 @@ def _meta(context: Context, words: list[str], source_ids: bool) -> list[Piece]:
         tail.append(pl.when("_unlabelled").then(pl.lit("[]")).otherwise(pl.col("_references")))
     if source_ids:
         tail += [',"source_id":"', pl.col("source_id"), '"']
+    for name, kind in _extra_kinds(task):
+        tail += [f',"{name}":', pl.col(f"_{name}")] if kind.startswith("list") else [f',"{name}":"', pl.col(name), '"']
     for i, column in enumerate(words):
         opening = ',"words":{' if i == 0 else ","
         tail += [f'{opening}"{column.partition("|")[2]}":"', pl.col(column), '"']

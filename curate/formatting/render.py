@@ -81,6 +81,11 @@ def unlabelled(task: Task) -> pl.Expr:
     return is_empty(task.answer, "str")
 
 
+def _filled(name: str, kind: str) -> pl.Expr:
+    """An extra field as every sample has it: never null."""
+    return pl.col(name).fill_null([] if kind.startswith("list") else "")
+
+
 def references(task: Task) -> pl.Expr | None:
     """All accepted answers of a row, as a list; None for label tasks, whose answer is the label."""
     if task.has_labels:
@@ -152,7 +157,7 @@ def render(rows: pl.DataFrame, templates: TemplateSet, context: Context, evaluat
     if not done:
         empty = [pl.lit("").alias(name) for name in ("template", *parts)]
         return numbered.with_columns(*empty, pl.lit(True).alias("rendered")).drop("_which")
-    return pl.concat(done).sort("rid").drop("_which")
+    return pl.concat(done).sort("rid", maintain_order=True).drop("_which")
 
 
 def _render_one(group: pl.DataFrame, template: Template, parts: list[str]) -> pl.DataFrame:
@@ -206,6 +211,7 @@ def samples(rows: pl.DataFrame, context: Context, words: list[str], source_ids: 
         meta.append(pl.when(no_answer).then(nothing).otherwise(accepted).alias("references"))
     if source_ids:
         meta.append(pl.col("source_id").fill_null(""))
+    meta += [_filled(name, task.fields[name]) for name in task.extra]
     if words:
         meta.append(
             pl.struct(pl.col(name).fill_null("").alias(name.partition("|")[2]) for name in words).alias("words")

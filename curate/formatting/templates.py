@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from curate.lazy import pl
-from curate.tasks import TASKS
+from curate.tasks import EXTRA, TASKS
 from curate.types import UserError
 from curate.yamlmarks import Problems, did_you_mean, parse_yaml
 
@@ -102,8 +102,11 @@ class TemplateSet:
         return tuple(t for t in self.templates if not (evaluation and t.inverted))
 
 
-def load_templates(path: Path, task: str) -> TemplateSet:
-    """Read and check a template file. Raises UserError with every problem as `file:line:column: …`."""
+def load_templates(path: Path, task: str, extra: Iterable[str] = ()) -> TemplateSet:
+    """Read and check a template file; those of the recipe's own fields (`extra`) that are text are variables too.
+
+    Raises UserError with every problem as `file:line:column: …`.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -118,12 +121,13 @@ def load_templates(path: Path, task: str) -> TemplateSet:
     if data.get("task") != task:
         problems.add(("task",), f"these templates are for task {data.get('task')!r}, the recipe's task is {task!r}")
         problems.check()  # what follows from it needs no line of its own
+    known = (*VARIABLES[task], *(name for name in extra if EXTRA[task][name] == "str"))
     templates = []
     for i, entry in enumerate(data["templates"]):
         trail = ("templates", i)
         if _check_entry(entry, trail, problems):
             template = Template(**{"input": "", **entry})
-            _check_template(template, task, trail, problems)
+            _check_template(template, task, known, trail, problems)
             templates.append(template)
     ids = [template.id for template in templates]
     for i, name in enumerate(ids):
@@ -155,8 +159,9 @@ def _check_entry(entry: Any, trail: tuple[str | int, ...], problems: Problems) -
     return good
 
 
-def _check_template(template: Template, task: str, trail: tuple[str | int, ...], problems: Problems) -> None:
-    known = VARIABLES[task]
+def _check_template(
+    template: Template, task: str, known: tuple[str, ...], trail: tuple[str | int, ...], problems: Problems
+) -> None:
     used: set[str] = set()
     for part in PARTS:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from curate.readers import cmrc, dialogue, lcsts, parallel, squad, table
+from curate.readers import blocks, cmrc, dialogue, file_label, folders, lcsts, nlu, parallel, squad, table
 from curate.readers.options import ReadOptions
 from curate.text.decode import FileInfo
 from curate.types import File, Records
@@ -30,5 +30,9 @@ READERS: dict[str, Reader] = {
     "cmrc": Reader(cmrc.fits, cmrc.read),
     "lcsts": Reader(lcsts.fits, lcsts.read),
     "parallel": Reader(parallel.fits, parallel.read),
+    "blocks": Reader(blocks.fits, blocks.read),
     "dialogue": Reader(dialogue.fits, dialogue.read),
+    "folders": Reader(folders.fits, folders.read),
+    "nlu": Reader(nlu.fits, nlu.read),
+    "file_label": Reader(file_label.fits, file_label.read),
 }

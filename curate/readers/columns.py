@@ -39,6 +39,8 @@ ALIASES = {
     "pair": {"a": _FIRST.split(), "b": _SECOND.split(), "label": _LABEL.split()},
     "classification": {"text": _TEXT.split(), "label": _LABEL.split()},
 }
+#: Of the fields that only some corpora have, those a table can hold.
+EXTRA_ALIASES = {"target": ["target", "topic", "目标", "话题", "对象"]}
 IDS = frozenset(
     ["id", "qid", "guid", "idx", "index", "no", "uid", "pid", "pair_id", "sid", "编号", "序号", "unnamed:_0"]
 )
@@ -81,7 +83,8 @@ def find_layout(name: str, head: list[str], options: ReadOptions) -> Layout:
 class _Finder:
     def __init__(self, name: str, head: list[str], options: ReadOptions) -> None:
         self.name, self.options = name, options
-        self.aliases = ALIASES[options.task]
+        extra = {name: EXTRA_ALIASES[name] for name in options.extra if name in EXTRA_ALIASES}
+        self.aliases = {**extra, **ALIASES[options.task]}
         self.texts = [field for field in self.aliases if field != "label"]
         lines = [line for line in head if line.strip()]
         if not lines:
@@ -160,6 +163,8 @@ class _Finder:
         known = {f: i for f, i in self._by_alias(self.head).items() if f != "label"} if header else {}
         free = [i for i in range(width) if i != label and i not in known.values() and not self._is_aside(i, header)]
         wanted = [field for field in self.texts if field not in known]
+        if len(wanted) > 1 and self.options.extra:
+            self._fail(f"no header says which of its columns is which of {', '.join(wanted)}")
         if len(free) != len(wanted):
             none = "" if label is not None else ", none is a label"
             found, needed = len(free) + len(known), len(self.texts)
@@ -202,7 +207,7 @@ class _Finder:
         return len(set(cells)) == len(cells) and all(_ID.fullmatch(cell) for cell in cells)
 
     def _fail(self, what: str) -> None:
-        names = "text_a,text_b,label" if self.options.task == "pair" else "text,label"
+        names = "text_a,text_b,label" if self.options.task == "pair" else ",".join([*self.texts, "label"])
         row = self.shown.replace("\t", " ⇥ ")
         row = row if len(row) <= 200 else row[:200] + "…"
         raise UserError(

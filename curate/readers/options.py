@@ -18,12 +18,20 @@ RAW_LIMIT = 2000
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """The task whose fields are wanted, the recipe's labels (key -> word), the user's column names, rows at most."""
+    """The task whose fields are wanted, the recipe's labels (key -> word), the user's column names, rows at most.
+
+    `extra` are the fields that the recipe names beside the task's own.
+    """
 
     task: str
     labels: dict[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] | None = None
     limit: int | None = None
+    extra: tuple[str, ...] = ()
+
+    def schema(self) -> dict[str, Any]:
+        """The polars dtype of every field of a record."""
+        return TASKS[self.task].extended(self.extra).schema()
 
 
 @dataclass(frozen=True)
@@ -68,22 +76,22 @@ def collect(
         block = list(islice(stream, block_rows))
         if not block and first:
             if counts:  # blank lines after the last row, say
-                yield _records(file, options.task, [], first, counts)
+                yield _records(file, options, [], first, counts)
             return
-        yield _records(file, options.task, block, first, counts)
+        yield _records(file, options, block, first, counts)
         first += len(block)
         if len(block) < block_rows:
             return
 
 
-def _records(file: File, task: str, block: list[Any], first: int, counts: Counter[str]) -> Records:
+def _records(file: File, options: ReadOptions, block: list[Any], first: int, counts: Counter[str]) -> Records:
     rejects = [
         reject(file, first + i, row.reason, row.raw, row.line)
         for i, row in enumerate(block)
         if isinstance(row, Problem)
     ]
     good = [(rid(file, first + i), *row) for i, row in enumerate(block) if not isinstance(row, Problem)]
-    schema = {"rid": pl.UInt64, **TASKS[task].schema()}
+    schema = {"rid": pl.UInt64, **options.schema()}
     columns = list(zip(*good, strict=True)) or [()] * len(schema)
     data = []
     for (name, dtype), values in zip(schema.items(), columns, strict=True):
@@ -118,6 +126,8 @@ def _cut(flat: pl.Series, lengths: pl.Series) -> pl.Series:
 def _mend_value(value: Any, counts: Counter[str]) -> Any:
     if isinstance(value, list):
         return [_mend_value(item, counts) for item in value]
+    if isinstance(value, dict):
+        return {name: _mend_value(item, counts) for name, item in value.items()}
     if isinstance(value, str) and (mended := mend(value)) != value:
         counts["lone_surrogates"] += 1
         return mended

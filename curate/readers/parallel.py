@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from curate.readers.options import ReadOptions, collect
 from curate.text.decode import FileInfo, read_lines, sniff
+from curate.text.pieces import is_pieced, join_all_pieces
 from curate.text.spaced import SAMPLE, is_spaced, join_all
 from curate.types import File, Records, UserError
 
@@ -23,7 +24,7 @@ def fits(head: str) -> bool:
 
 
 def read(file: File, info: FileInfo, options: ReadOptions, block_rows: int) -> Iterator[Records]:
-    """The pairs of two parallel files; a space between all characters is taken out, decided file by file."""
+    """The pairs of two parallel files; spaced-out characters and cut words are joined, decided file by file."""
     if file.partner is None:
         raise UserError(
             f"{file.name}: has no partner: parallel lines come in two files, name them alike "
@@ -56,12 +57,16 @@ def _pairs(file: File, info: FileInfo, partner: Path, counts: Counter[str]) -> I
 
 
 class _Side:
-    """The lines of one file, and whether they are spaced out."""
+    """The lines of one file, and how they are joined, where they were published spaced out or in pieces."""
 
     def __init__(self, path: Path, info: FileInfo, counts: Counter[str]) -> None:
         stream = chain.from_iterable(read_lines(path, info))
         head = list(islice(stream, SAMPLE))
-        self.spaced = is_spaced(head)
+        self.join: Callable[[list[str], Counter[str]], list[str]] | None = None
+        if is_pieced(head):
+            self.join = join_all_pieces
+        elif is_spaced(head):
+            self.join = join_all
         self.lines = chain(head, stream)
         self.counts = counts
         self.taken = 0
@@ -72,7 +77,7 @@ class _Side:
         return lines
 
     def joined(self, lines: list[str]) -> list[str]:
-        return join_all(lines, self.counts) if self.spaced else lines
+        return self.join(lines, self.counts) if self.join else lines
 
     def count_all(self) -> int:
         self.taken += sum(1 for _ in self.lines)

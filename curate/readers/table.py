@@ -12,11 +12,10 @@ from itertools import chain, islice
 
 from curate.lazy import pl
 from curate.readers import tsv
-from curate.readers.columns import ALIASES, Layout, find_layout, label_lookup, plain
+from curate.readers.columns import ALIASES, EXTRA_ALIASES, Layout, find_layout, label_lookup, plain
 from curate.readers.csvrows import csv_rows
 from curate.readers.options import ReadOptions, reject, rid
 from curate.readers.tsv import Block
-from curate.tasks import TASKS
 from curate.text.decode import HEAD, FileInfo, read_lines
 from curate.types import File, ReadReject, Records, UserError
 
@@ -42,6 +41,10 @@ def read(file: File, info: FileInfo, options: ReadOptions, block_rows: int) -> I
     if options.task not in ("pair", "classification"):
         raise UserError(
             f"{file.name}: a table holds sentence pairs or labelled texts, the recipe's task is {options.task}"
+        )
+    if strange := [name for name in options.extra if name not in EXTRA_ALIASES]:
+        raise UserError(
+            f"{file.name}: a table has no column for {' and '.join(strange)}: leave it out of the recipe's fields"
         )
     head = list(islice(chain.from_iterable(read_lines(file.path, info, HEAD)), HEAD_LINES))
     layout = find_layout(file.name, head, options)
@@ -97,7 +100,7 @@ def _records(
     file: File, options: ReadOptions, layout: Layout, block: Block, first: int, counts: Counter[str]
 ) -> Records:
     cells = block.cut(layout.width)
-    fields = TASKS[options.task].schema()
+    fields = options.schema()
     columns = [(block.where + rid(file, first)).cast(pl.UInt64).alias("rid")]
     columns += [cells[layout.fields[name]].alias(name) for name in fields if name != "label"]
     rejects = [reject(file, first + row, reason, raw, line) for row, reason, raw, line in block.bad]
@@ -112,7 +115,7 @@ def _records(
         columns.append(column)
         if keep is not None:
             rejects += _outside(file, block, first, keep)
-    frame = pl.DataFrame(columns)
+    frame = pl.DataFrame(columns).select("rid", *fields)
     if keep is not None:
         frame = frame.filter(keep)
     rejects.sort(key=lambda one: one.rid)

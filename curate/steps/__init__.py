@@ -84,8 +84,10 @@ STEPS: dict[str, Step] = {
     for step in (
         Step("select", "local", ("not_in_split",), binding=True),
         Step("normalise", "local"),
+        Step("join_words", "local"),
         Step("require", "local", ("empty_field",), binding=True),
         Step("strip_markup", "local"),
+        Step("convert_script", "local"),
         Step("locate_answer", "local", ("answer_not_in_context",)),
         Step("length", "local", ("too_short", "too_long")),
         Step("label_conflict", "judgement", ("conflicting_labels",), groups=True),
@@ -93,6 +95,7 @@ STEPS: dict[str, Step] = {
         Step("split", "judgement"),
         Step("leak_check", "judgement", ("in_test", "in_validation"), groups=True),
         Step("cap", "judgement", ("over_cap",)),
+        Step("chunk", "local"),
         Step("segment", "local"),
     )
 }

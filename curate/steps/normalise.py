@@ -22,7 +22,7 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
     columns = [
         normalise_field(rows[name], counts)
         for name, kind in context.task.fields.items()
-        if kind in ("str", "list[str]") and name not in ("label", "source_id")
+        if kind in ("str", "list[str]") and name not in ("label", "source_id", "intent")
     ]
     return Outcome(rows.with_columns(columns), counts=counts)
 

@@ -76,7 +76,10 @@ _UTF8_BROKEN = 0.35
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What one look at a file's bytes says: `undecodable` characters are read as U+FFFD, `nul` ones are dropped."""
+    """What one look at a file's bytes says: `undecodable` characters are read as U+FFFD, `nul` ones are dropped.
+
+    `problem` says why a file is no text; it is for readers whose files are rows, which may lack one.
+    """
 
     bytes: int
     sha256: str
@@ -84,6 +87,7 @@ class FileInfo:
     nul: int
     undecodable: int
     newline: str
+    problem: str = ""
 
 
 @dataclass
@@ -145,6 +149,12 @@ def sniff(path: Path, name: str | None = None, block: int = SNIFF_BLOCK) -> File
         undecodable=0 if tally is None else tally.broken,
         newline=_newline(counts.cr, counts.lf, counts.crlf),
     )
+
+
+def no_text(path: Path, problem: str) -> FileInfo:
+    """The info of a file that `sniff` refused; its bytes count for the run's fingerprint all the same."""
+    data = path.read_bytes()
+    return FileInfo(len(data), hashlib.sha256(data).hexdigest(), "", 0, 0, "\n", problem)
 
 
 def read_blocks(path: Path, info: FileInfo, block: int = BLOCK) -> Iterator[str]:
@@ -230,7 +240,10 @@ def _scan(path: Path, block: int) -> _Scan:
     # hashlib lets go of the interpreter: the hash is taken beside the looking.
     with path.open("rb") as file, Behind(depth=16) as hashing:
         while data := file.read(block):
-            hashing.call(digest.update, data)
+            if scan.size or len(data) == block:
+                hashing.call(digest.update, data)
+            else:  # the only block of a small file: a thread would cost more than it saves
+                digest.update(data)
             scan.size += len(data)
             if len(scan.head) < HEAD:
                 scan.head += data[: HEAD - len(scan.head)]
@@ -264,8 +277,11 @@ def _last_character(data: bytes) -> int:
 def _is_utf8(data: bytes) -> bool:
     """Whether the bytes are UTF-8. polars only looks: making a Python text of them takes five times as long."""
     try:
+        if len(data) < HEAD:
+            data.decode("utf-8")
+            return True
         pl.Series([data], dtype=pl.Binary).cast(pl.String)
-    except pl.exceptions.PolarsError:
+    except (UnicodeDecodeError, pl.exceptions.PolarsError):
         return False
     return True
 

@@ -58,10 +58,11 @@ def seed_of(text: str, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}\0{text}".encode(), digest_size=8).digest(), "little")
 
 
-def row_hash(rid: pl.Expr, prefix_seed: int) -> pl.Expr:
+def row_hash(rid: pl.Expr, prefix_seed: int | pl.Expr) -> pl.Expr:
     """hash(seed, id): an id is its prefix and its row number, so the file's number plays no part.
 
-    `rid` is a u64 column of one file; `prefix_seed` is `seed_of(prefix, seed)`.
+    `rid` is a u64 column; `prefix_seed` is `seed_of(prefix, seed)` of its file, or a column of that for several files.
     """
     row = rid % (1 << 40)
-    return mix((row + 1) * _u64(_GOLDEN) + _u64(prefix_seed))
+    prefix = _u64(prefix_seed) if isinstance(prefix_seed, int) else prefix_seed
+    return mix((row + 1) * _u64(_GOLDEN) + prefix)

@@ -128,7 +128,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "LCQMC 中文问句匹配" in out and "CC BY-SA 4.0" in out
     assert main(["list", "--json"]) == 0
-    assert {"name": "lccc", "task": "dialogue"}.items() <= json.loads(capsys.readouterr().out)[2].items()
+    said = {recipe["name"]: recipe["task"] for recipe in json.loads(capsys.readouterr().out)}
+    assert (said["lccc"], said["drcd"]) == ("dialogue", "mrc")
 
 
 def test_show(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ LAYOUTS: list[tuple[str, str, tuple[int, int, int]]] = [
     ("lcqmc", "lcqmc/dev_header.txt", (0, 8802, 0)),
     ("lcqmc", "bq/dev.tsv", (0, 10000, 0)),
     ("lcqmc", "bq/dev.csv", (0, 10000, 0)),
+    ("bq", "bq/dev.tsv", (0, 10000, 0)),
+    ("bq", "bq/dev.csv", (0, 10000, 0)),
+    ("bq", "bq", (0, 10000, 0)),
+    ("drcd", "drcd", (0, 3524, 0)),
+    ("drcd", "drcd/DRCD_dev.json", (0, 3524, 0)),
     ("chnsenticorp", "chnsenticorp/train.tsv", (9600, 0, 0)),
     ("chnsenticorp", "chnsenticorp/dev.tsv", (0, 1200, 0)),
     ("chnsenticorp", "chnsenticorp", (9600, 1200, 0)),
@@ -82,6 +88,23 @@ LAYOUTS: list[tuple[str, str, tuple[int, int, int]]] = [
     ("lcsts", "lcsts/parallel_char/eval_target.txt", (0, 1066, 0)),
     ("lcsts", "lcsts/parallel_char/train_source.txt", (50, 0, 0)),
     ("lcsts", "lcsts/parallel_char/train_target.txt", (50, 0, 0)),
+    ("nlpcc-summary", "nlpcc", (100, 0, 0)),
+    ("nlpcc-summary", "nlpcc/summ2017_articles.train.sample.txt", (100, 0, 0)),
+    ("nlpcc-summary", "nlpcc/summ2017_summaries.train.sample.txt", (100, 0, 0)),
+    ("nlpcc-headline", "nlpcc", (0, 0, 36_000)),
+    ("nlpcc-headline", "nlpcc/headline2017_test.full.word", (0, 0, 36_000)),
+    ("nlpcc-stance", "nlpcc", (0, 0, 1000)),
+    ("nlpcc-stance", "nlpcc/stance2016_TaskA_gold.txt", (0, 0, 1000)),
+    ("ecdt", "ecdt/smp2019_nlu_train.json", (2579, 0, 0)),
+    ("ecdt", "ecdt/smp2017_task1", (2299, 770, 0)),
+    ("ecdt", "ecdt/smp2017_task1/develop", (0, 770, 0)),
+    ("ecdt", "ecdt/smp2017_task1/train/train_train.txt", (70, 0, 0)),
+    ("ecdt", "ecdt", (2579, 770, 0)),
+    ("nlpcc-summary", "nlpcc", (100, 0, 0)),
+    ("nlpcc-summary", "nlpcc/summ2017_articles.train.sample.txt", (100, 0, 0)),
+    ("nlpcc-summary", "nlpcc/summ2017_summaries.train.sample.txt", (100, 0, 0)),
+    ("nlpcc-kbqa", "nlpcc", (0, 0, 7631)),
+    ("nlpcc-kbqa", "nlpcc/nlpcc2017.kbqa.test", (0, 0, 7631)),
     ("lccc", "lccc/toy_data.json", (1000, 200, 200)),
     ("lccc", "lccc/toy_train.txt", (10000, 0, 0)),
     ("lccc", "lccc/raw_dialogs.jsonl", (1000, 0, 0)),
@@ -194,6 +217,75 @@ def test_lcsts_recount(corpora: Path, tmp_path: Path) -> None:
     assert steps_of(run, "select", "test")["reasons"] == {"not_in_split": scores["1"] + scores["2"]}
 
 
+def test_bq_recount(corpora: Path, tmp_path: Path) -> None:
+    """Both copies say the same once their invisible characters are gone; the cells are recounted from the bytes."""
+    rows = {}
+    with (corpora / "bq" / "dev.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows["dev.csv"] = list(csv.reader(file))[1:]
+    text = (corpora / "bq" / "dev.tsv").read_text(encoding="utf-8")
+    rows["dev.tsv"] = [line.split("\t") for line in text.removesuffix("\n").split("\n")]
+    seen = []
+    for name, cells in rows.items():
+        run = curate("bq", tmp_path / name, corpora / "bq" / name, overrides=["segment.as=off"]).path
+        assert manifest(run)["splits"]["validation"]["written"] == len(cells) == 10_000
+        texts = [text for row in cells for text in row[:2]]
+        changes = steps_of(run, "normalise", "validation")["changes"]
+        assert changes["control"] == sum(text.count("\b") for text in texts) == 16
+        assert changes.get("zero_width", 0) == sum(text.count("\u200d") for text in texts) == 80 * (name == "dev.csv")
+        shown = samples(run, "validation")
+        assert [row["meta"]["label"] for row in shown] == [label for *_, label in cells]
+        assert not any(mark in row["instruction"] + row["input"] for row in shown for mark in "\b\u200d")
+        # Beside its spaces, the CSV has two private-use and two rare characters that the TSV has lost.
+        seen.append(
+            [re.sub(r"[\s\ue000-\uf8ff\u3400-\u4dbf]", "", row["instruction"] + row["input"]) for row in shown]
+        )
+    assert seen[0] == seen[1]
+
+
+def drcd_answers(corpora: Path) -> list[tuple[str, list[str]]]:
+    """(id of the question, its answers) of DRCD's dev set; every one stands where the file says."""
+    data = json.loads((corpora / "drcd" / "DRCD_dev.json").read_text(encoding="utf-8"))["data"]
+    paragraphs = [paragraph for article in data for paragraph in article["paragraphs"]]
+    assert (len(data), len(paragraphs)) == (383, 1000)
+    for paragraph in paragraphs:
+        for answer in (answer for qa in paragraph["qas"] for answer in qa["answers"]):
+            assert paragraph["context"].startswith(answer["text"], answer["answer_start"])
+    return [(qa["id"], [answer["text"] for answer in qa["answers"]]) for one in paragraphs for qa in one["qas"]]
+
+
+def test_drcd_recount(corpora: Path, tmp_path: Path) -> None:
+    """A clean corpus stays as it is: every offset right, every answer in its Traditional characters."""
+    asked = drcd_answers(corpora)
+    run = curate("drcd", tmp_path / "run", corpora / "drcd", overrides=["segment.as=off"]).path
+    entry = steps_of(run, "locate_answer", "validation")
+    assert {kind: n for kind, n in entry["changes"].items() if n} == {"offsets_right": 7048}
+    assert not entry.get("flags")
+    written = samples(run, "validation")
+    assert [(row["meta"]["source_id"], row["output"]) for row in written] == [(name, one[0]) for name, one in asked]
+    assert len(written) == 3524
+    assert sum(len(set(one)) > 1 for _, one in asked) == 774
+
+
+def test_drcd_simplified(corpora: Path, tmp_path: Path) -> None:
+    """By OpenCC, every answer still stands at its offset, which is where it stood before."""
+    opencc = pytest.importorskip("opencc", reason="OpenCC is not installed (pip install opencc)")
+    asked = drcd_answers(corpora)
+    run = curate(
+        "drcd", tmp_path / "run", corpora / "drcd", overrides=["segment.as=off", "convert_script.config=tw2s"]
+    )
+    entry = steps_of(run.path, "locate_answer", "validation")
+    assert {kind: n for kind, n in entry["changes"].items() if n} == {"offsets_right": 7048}
+    assert steps_of(run.path, "convert_script", "validation")["changes"]["characters_converted"] > 100_000
+    convert = opencc.OpenCC("tw2s").convert
+    written = samples(run.path, "validation")
+    told = dict(asked)
+    assert [row["meta"]["source_id"] for row in written] == list(told)
+    assert all(len(row["output"]) == len(told[row["meta"]["source_id"]][0]) for row in written)
+    alone = sum(row["output"] == convert(told[row["meta"]["source_id"]][0]) for row in written)
+    assert alone >= 0.99 * len(written)
+    assert all(row["output"] in row["instruction"] + row["input"] for row in written)
+
+
 def test_cmrc_recount(corpora: Path, tmp_path: Path) -> None:
     """Answers that do not stand in the dev contexts: flagged, never removed; the two layouts say the same."""
     data = json.loads((corpora / "cmrc2018" / "squad_dev.json").read_text(encoding="utf-8"))["data"]
@@ -218,6 +310,66 @@ def test_cmrc_recount(corpora: Path, tmp_path: Path) -> None:
         # Cleaning the context and its answers alike may bring an answer back, and never loses one.
         assert 0 < sum(entry["flags"].values()) <= absent
     assert runs[0] == runs[1]
+
+
+def test_headline_recount(corpora: Path, tmp_path: Path) -> None:
+    """Labels and titles as the lines alone tell them, without the spaces between Chinese words."""
+    path = corpora / "nlpcc" / "headline2017_test.full.word"
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    run = curate("nlpcc-headline", tmp_path / "run", path, overrides=["segment.as=off"]).path
+    written = samples(run, "test")
+    assert [row["meta"]["label"] for row in written] == [label for label, _ in rows]
+    assert Counter(label for label, _ in rows) == dict.fromkeys(load_recipe("nlpcc-headline").labels, 2000)
+    titles = [re.sub(r"\s", "", title) for _, title in rows]
+    text = [row["instruction"] + row["input"] + row["output"] for row in written]
+    # What normalising changed (full-width letters, invisible characters) is left out of the comparison.
+    same = [title in re.sub(r"\s", "", shown) for title, shown in zip(titles, text, strict=True)]
+    assert sum(same) > 0.95 * len(rows)
+    assert not any(re.search(r"[\u4e00-\u9fff] +[\u4e00-\u9fff]", shown) for shown in text)
+    segmented = sum(any(not (a.isascii() and b.isascii()) for a, b in edges(title)) for _, title in rows)
+    assert steps_of(run, "join_words", "test")["changes"]["words_joined"] >= segmented > 35_000
+
+
+def edges(title: str) -> list[tuple[str, str]]:
+    """The characters on both sides of every space."""
+    words = title.split()
+    return [(one[-1], other[0]) for one, other in pairwise(words)]
+
+
+def test_stance_recount(corpora: Path, tmp_path: Path) -> None:
+    """GBK with a header: targets and labels as the lines alone tell them."""
+    path = corpora / "nlpcc" / "stance2016_TaskA_gold.txt"
+    rows = [line.split("\t") for line in path.read_bytes().decode("gbk").split("\r\n")[1:-1]]
+    run = curate("nlpcc-stance", tmp_path / "run", path, overrides=["segment.as=off"]).path
+    written = [row["meta"] for row in samples(run, "test")]
+    assert [(meta["target"], meta["label"]) for meta in written] == [(target, label) for _, target, _, label in rows]
+    assert Counter(label for *_, label in rows) == {"FAVOR": 419, "AGAINST": 489, "NONE": 92}
+    assert manifest(run)["sources"][0]["encoding"] == "gb18030"
+
+
+def test_ecdt_recount(corpora: Path, tmp_path: Path) -> None:
+    """All of both years: labels, intents and slots as the files alone tell them; byte order marks are no text."""
+    folder = corpora / "ecdt"
+    sources = [folder / "smp2019_nlu_train.json", folder / "smp2017_task1"]
+    run = curate("ecdt", tmp_path / "run", *sources, overrides=["segment.as=off"]).path
+    told: list[tuple[str, str, str, int]] = []
+    for item in json.loads(sources[0].read_text(encoding="utf-8")):
+        told.append(("train", item["domain"], item["intent"], len(item["slots"])))
+    for path in sorted(sources[1].rglob("*.txt")):
+        split = {"train": "train", "develop": "validation"}[path.parent.name]
+        queries = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8").split("\r\n")[:-1]
+        told += [(split, path.stem.partition("_")[2], "", 0) for _ in queries]
+    assert Counter(split for split, *_ in told) == {"train": 2579 + 2299, "validation": 770}
+    found = [
+        (split, meta["label"], meta["intent"], len(meta["slots"]))
+        for split in ("train", "validation")
+        for meta in (row["meta"] for row in samples(run, split))
+    ]
+    gone = [(row["split"], row["fields"]) for row in rejects(run)]
+    found += [(split, fields["label"], fields["intent"], len(fields["slots"])) for split, fields in gone]
+    assert Counter(found) == Counter(told)
+    written = (run / "train.jsonl").read_text("utf-8") + (run / "validation.jsonl").read_text("utf-8")
+    assert "\ufeff" not in written
 
 
 # ---- random small corpora

@@ -280,3 +280,13 @@ def test_chnsenticorp_shows_its_overlap(corpora: Path, tmp_path: Path) -> None:
         (run / "README.md").read_text("utf-8"),
     )
     assert found, (run / "README.md").read_text("utf-8")[:2000]
+
+
+def test_many_files_are_told_by_folder(runs: dict[str, Path]) -> None:
+    """A corpus of a document a file: a line a folder, whose figures add up; the command names no file."""
+    card = card_of(runs["fudan"])
+    readme = (runs["fudan"] / "README.md").read_text(encoding="utf-8")
+    assert len(card["sources"]) == 74
+    rows = [row.split(" | ") for row in readme.split("\n") if row.startswith(("| train | train/", "| test | answer/"))]
+    assert len(rows) == len({(entry["split"], entry["file"].rpartition("/")[0]) for entry in card["sources"]}) + 2
+    assert sum(int(row[3]) for row in rows) == 74

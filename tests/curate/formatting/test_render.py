@@ -31,7 +31,7 @@ PARTS = ["template", "instruction", "input", "output"]
 
 
 def templates_of(recipe: Recipe) -> TemplateSet:
-    return load_templates(recipe.templates_path, recipe.task)
+    return load_templates(recipe.templates_path, recipe.task, recipe.fields)
 
 
 def check(recipe: Recipe, ctx: Context, rows: pl.DataFrame) -> None:
@@ -188,6 +188,8 @@ def test_the_keys_of_a_sample() -> None:
         ("lcsts", [], ["references"]),
         ("lccc", ["history", "system"], ["references"]),
         ("chnsenticorp", [], []),
+        ("ecdt", [], ["intent", "slots"]),
+        ("nlpcc-stance", [], ["target"]),
     ],
 )
 def test_the_keys_of_other_tasks(name: str, head: list[str], meta: list[str]) -> None:
@@ -197,6 +199,6 @@ def test_the_keys_of_other_tasks(name: str, head: list[str], meta: list[str]) ->
     assert lines.columns == ["instruction", "input", "output", *head, "meta"]
     label = ["label"] if ctx.task.has_labels else []
     assert list(lines["meta"][0]) == ["id", "task", "template", *label, "labelled", "flags", *meta]
-    if meta:
+    if "references" in meta:
         assert all(one["references"] and all(one["references"]) for one in lines["meta"])
     assert all(lines[column].null_count() == 0 for column in lines.columns)

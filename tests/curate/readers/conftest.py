@@ -22,8 +22,11 @@ TASK = {
     "cmrc": "mrc",
     "lcsts": "summarization",
     "parallel": "summarization",
+    "blocks": "mrc",
     "dialogue": "dialogue",
     "table": "pair",
+    "nlu": "classification",
+    "file_label": "classification",
 }
 NUMBER = 3
 
@@ -61,16 +64,18 @@ def read_path(
     limit: int | None = None,
     partner: Path | None = None,
     member: str | None = None,
+    extra: tuple[str, ...] = (),
+    name: str | None = None,
 ) -> Read:
     """Reads a file and checks what must hold for every one of them."""
     task = task or TASK[reader]
     info = sniff(path)
-    options = ReadOptions(task, {"0": "不同", "1": "相同"} if labels is None else labels, columns, limit)
-    file = File(path, path.name, "train", NUMBER, partner, member)
+    options = ReadOptions(task, {"0": "不同", "1": "相同"} if labels is None else labels, columns, limit, extra)
+    file = File(path, name or path.name, "train", NUMBER, partner, member)
     blocks = list(READERS[reader].read(file, info, options, block_rows))
     counts: Counter[str] = Counter()
     for block in blocks:
-        assert block.frame.schema == {"rid": pl.UInt64, **TASKS[task].schema()}
+        assert block.frame.schema == {"rid": pl.UInt64, **TASKS[task].extended(extra).schema()}
         assert block.rows == len(block.frame) + len(block.rejects)
         assert block.rows <= block_rows
         counts.update(block.counts)

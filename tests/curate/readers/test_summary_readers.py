@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -38,12 +39,28 @@ def test_real_parallel(corpora, read, head, part, rows):
     assert not lcsts.fits(head(folder / f"{part}_source.txt"))
 
 
-def test_real_word_segmented_is_not_joined(corpora, read):
+def test_real_pieces_are_joined(corpora, read):
+    """Only spaces and the marks of cut words go, and no more of them stand between Latin words than before."""
     names = ("articles", "summaries")
     source, target = (corpora / f"nlpcc/summ2017_{name}.train.sample.txt" for name in names)
     found = read("parallel", source, partner=target)
     assert len(found.rows) == 100
-    assert found.counts == {}
+    assert found.counts == {"pieces_joined": 200}
+    for path, column in ((source, "text"), (target, "summary")):
+        published = path.read_text(encoding="utf-8").split("\n")[:-1]
+        for text, line in zip(found.frame[column], published, strict=True):
+            assert text.replace(" ", "") == line.replace("@@ ", "").replace(" ", "")
+            assert all(left.isascii() and right.isascii() for left, right in re.findall("(.) (.)", text))
+
+
+def test_pieces(read_as):
+    """Words, pieces and Latin words; the other file is asked by itself, and a stray mark decides nothing."""
+    source = "河@@ 水 涨 了 10@@ 6@@ k@@ g ， Windows 10 好@@\n没有 切@@ 开\n"
+    found = read_as("parallel", source, partner="涨@@ 水\n无\n")
+    assert found.rows == [("河水涨了106kg，Windows 10好", "涨水", None), ("没有切开", "无", None)]
+    assert found.counts == {"pieces_joined": 3}
+    plain = "长文 一\n" * 9 + "长@@ 文 二\n"
+    assert read_as("parallel", plain, partner="短\n" * 10).counts == {}
 
 
 def test_documents(read_as):

@@ -57,6 +57,39 @@ def test_real_gbk_with_an_id_and_words_as_labels(corpora, read):
     found = read("table", corpora / "nlpcc/stance2016_TaskA_gold.txt", task="classification", labels=labels)
     assert len(found.frame) == 1000
     assert set(found.frame["label"]) == set(labels)
+    told = read("table", corpora / "nlpcc/stance2016_TaskA_gold.txt", "classification", labels, extra=("target",))
+    assert told.frame.drop("target").equals(found.frame)
+    raw = (corpora / "nlpcc/stance2016_TaskA_gold.txt").read_bytes().decode("gbk").split("\r\n")[1:-1]
+    assert told.frame.select("target", "text", "label").rows() == [tuple(line.split("\t")[1:]) for line in raw]
+
+
+STANCES = {"label": {"FAVOR": "支持", "AGAINST": "反对"}, "row": ("养猫的人越来越多", "FAVOR", "养猫")}
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("ID\tTARGET\tTEXT\tSTANCE", "1\t养猫\t养猫的人越来越多\tFAVOR"),
+        ("STANCE\tTEXT\tTARGET", "支持\t养猫的人越来越多\t养猫"),
+        ("话题\t内容\t标签", "养猫\t养猫的人越来越多\tfavor"),
+        ("topic\tcontent\tpolarity\ttime", "养猫\t养猫的人越来越多\tFAVOR\t昨天"),
+    ],
+)
+def test_a_target_by_its_name(read_as, head, row):
+    options = {"task": "classification", "labels": STANCES["label"], "extra": ("target",)}
+    assert read_as("table", f"{head}\n{row}\n", **options).rows == [STANCES["row"]]
+
+
+def test_a_target_is_never_guessed(read_as):
+    """Without a header nothing tells the target from the text; named columns do."""
+    options = {"task": "classification", "labels": STANCES["label"], "extra": ("target",)}
+    content = "养猫\t养猫的人越来越多\tFAVOR\n养狗\t狗叫得心烦\tAGAINST\n"
+    with pytest.raises(UserError, match=r"no header says which .* target, text; .*columns=target,text,label"):
+        read_as("table", content, **options)
+    named = read_as("table", content, columns=("target", "text", "label"), **options)
+    assert named.rows[0] == STANCES["row"]
+    with pytest.raises(UserError, match="a table has no column for slots: leave it out"):
+        read_as("table", content, **{**options, "extra": ("slots",)})
 
 
 def test_real_label_first_without_header(corpora, read):

@@ -20,6 +20,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("summarization", "select", {"field": "score", "min": 3}),
     *((task, "normalise", {}) for task in ("pair", "classification", "mrc", "summarization", "dialogue")),
     *((task, "require", {}) for task in ("pair", "mrc", "summarization", "dialogue")),
+    *((task, "join_words", {}) for task in ("pair", "classification", "dialogue")),
     ("mrc", "strip_markup", {}),
     ("dialogue", "strip_markup", {"kinds": ["weibo"]}),
     ("summarization", "strip_markup", {"kinds": ["weibo", "wiki"]}),
@@ -27,6 +28,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     *((task, "length", {"min": 2, "max": 8}) for task in ("pair", "dialogue")),
     *((task, "segment", {}) for task in ("pair", "mrc", "dialogue")),
     ("pair", "segment", {"as": "stats"}),
+    *((task, "chunk", {"max": 4}) for task in ("classification", "summarization")),
 ]
 IDS = [f"{step}-{task}-{i}" for i, (task, step, _) in enumerate(CASES)]
 

@@ -1,0 +1,36 @@
+"""Where a text may be cut: after a sentence and the quotes that belong to it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.text.sentences import cut_at
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "kept"),
+    [
+        ("短。", 5, "短。"),
+        ("第一句。第二句。", 5, "第一句。"),
+        ("他说：“走吧！”她没动。", 9, "他说：“走吧！”"),
+        ("他走了。他说：“走吧！”她没动。", 10, "他走了。"),  # not between ！ and ”
+        ("（见上文。）下一句。", 7, "（见上文。）"),
+        ("真的吗？！……不信。", 7, "真的吗？！……"),
+        ("圆周率是3.14，还有后文。", 9, "圆周率是3.14，"),
+        ("没有句号，只有逗号，继续写", 8, "没有句号，"),
+        ("一二三四五六七八", 3, "一二三"),
+        ("标题\n正文没有句号", 5, "标题\n"),
+        ("实验如下.作者认为正确", 8, "实验如下."),
+    ],
+)
+def test_cut(text: str, most: int, kept: str) -> None:
+    assert text[: cut_at(text, most)] == kept
+
+
+@given(st.text(st.sampled_from("好的。！”’）.，3 \n"), max_size=60), st.integers(1, 20), st.integers(0, 10))
+def test_a_cut_goes_on_and_is_in_reach(text: str, most: int, start: int) -> None:
+    end = cut_at(text, most, start)
+    if start < len(text):
+        assert start < end <= min(len(text), start + most)
