@@ -20,6 +20,9 @@ def chat(tuning: Path, *, stdin: TextIO | None = None, stdout: TextIO | None = N
     Where `stdin` is no terminal, every line is a question of its own and gets one line of answer. Raises UserError
     where the tuning can't be loaded.
     """
+    from tune.lock import read_lock
+
+    read_lock(tuning)  # a wrong folder is told before seconds of imports
     from tune.export import load_tuned
 
     tuned = load_tuned(tuning)

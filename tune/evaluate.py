@@ -82,7 +82,7 @@ def ask(run: Run, split: str, tokens: Tokens, prompter: Any, limit: int | None =
     """The questions of a split: its labelled rows, or the first `limit` of them.
 
     A prompt is what was tokenised for training (cut to length, where the settings say so); a row that was too long to
-    be trained on is asked in full.
+    be trained on is asked in full. Raises UserError for a row whose label the run doesn't know.
     """
     number = {int(row): index for index, row in enumerate(tokens.rows)}
     samples, found = [], []
@@ -90,6 +90,9 @@ def ask(run: Run, split: str, tokens: Tokens, prompter: Any, limit: int | None =
         if limit is not None and len(samples) >= limit:
             break
         if is_labelled(sample):
+            if run.labels and str(sample["meta"].get("label")) not in run.labels:
+                known = ", ".join(run.labels)
+                raise UserError(f"{run.file(split)}:{row + 1}: 'label' in 'meta' must be one of {known}")
             samples.append(sample)
             found.append(number.get(row, -1))
     fresh = iter(prompter.prompt_ids([s for s, index in zip(samples, found, strict=True) if index < 0]))

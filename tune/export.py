@@ -47,13 +47,7 @@ def load_tuned(folder: Path, device: str | None = None) -> Tuned:
 
     Raises UserError where the folder is no tuning, training isn't finished, or the base model isn't there.
     """
-    from transformers import AutoTokenizer
-    from transformers.utils import logging
-
     from tune.methods import METHODS
-    from tune.prompt import make_prompter
-
-    logging.disable_progress_bar()  # its bars would stand in the middle of ours
 
     config = read_lock(folder).config
     method = METHODS[config.method]
@@ -62,7 +56,13 @@ def load_tuned(folder: Path, device: str | None = None) -> Tuned:
         raise UserError(
             f"{folder}: holds no finished {method.folder}; `python -m tune train RUN --resume` finishes it"
         )
-    tokenizer = AutoTokenizer.from_pretrained(result, local_files_only=True)
+    from transformers.utils import logging
+
+    from tune.model import load_tokenizer
+    from tune.prompt import make_prompter
+
+    logging.disable_progress_bar()  # its bars would stand in the middle of ours
+    tokenizer = load_tokenizer(str(result))
     model = _adapted(folder, config, result, device) if method.folder == "adapter" else _whole(result, device)
     model.eval()
     prompter = make_prompter(tokenizer, model.config, config.system, model.generation_config)
@@ -75,17 +75,22 @@ def _adapted(folder: Path, config: Config, adapter: Path, device: str | None) ->
 
     # Only `tiny` is made from its run; any other model is loaded by its name, wherever the run may be by now.
     run: Any = _run_of(folder) if config.model == TINY else None
-    return METHODS[config.method].load(load(config, run, device).model, adapter)
+    base = load(config, run, device).model
+    try:
+        return METHODS[config.method].load(base, adapter)
+    except Exception as error:  # whatever PEFT makes of a damaged file, or of another base model
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{adapter}: the adapter can't be loaded: {first}") from None
 
 
 def _whole(folder: Path, device: str | None) -> Any:
     import torch
-    from transformers import AutoModelForCausalLM
+
+    from tune.model import load_model
 
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
-    return model.to(place)
+    return load_model(str(folder), place, dtype)
 
 
 def _run_of(folder: Path) -> Run:
@@ -212,8 +217,8 @@ def serving(folder: Path, config: Config, tokenizer: Any, called: Path | None = 
     if METHODS[config.method].folder == "model":
         return serve_model(called / "model", thinks(tokenizer))
     merged = [f"python -m tune merge {_quoted(called)}", *serve_model(called / "merged", thinks(tokenizer))]
-    if config.model == TINY or config.method != "lora" or config.dora:
-        return merged  # no base model on a disk, or an adapter of a kind that vLLM doesn't load
+    if config.model == TINY or config.method != "lora" or config.dora or config.init == "pissa":
+        return merged  # no base model on a disk, or an adapter that vLLM doesn't load, or puts on the unaltered base
     adapter = called / "adapter"
     line = (
         f"vllm serve {_quoted(config.model)} --enable-lora --max-lora-rank {_vllm_rank(config.r)} "

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import ssl
+import urllib.error
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,29 +57,96 @@ def load(config: Config, run: Run, device: str | None = None) -> Loaded:
         note = "tiny: a small model made on the spot from random weights; it shows the machinery, not quality"
         return Loaded(model, tokenizer, "tiny", "tiny", place, [note])
     kind = "folder" if Path(config.model).is_dir() else "hub"
-    if kind == "folder" and not (Path(config.model) / "config.json").is_file():
-        raise UserError(f"model {config.model}: the folder has no config.json, so it is no model; name one that has")
-    tokenizer = _load(config.model, kind, "tokenizer")
-    model = _load(config.model, kind, "model", dtype=dtype).to(place)
+    if kind == "folder":
+        _check_folder(Path(config.model))
+    else:
+        _check_name(config.model)
+    tokenizer = load_tokenizer(config.model)
+    model = load_model(config.model, place, dtype)
     return Loaded(model, tokenizer, config.model, kind, place)
 
 
-def _load(name: str, kind: str, part: str, **options: Any) -> Any:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a folder or hub name. Raises UserError where it can't be loaded."""
+    from transformers import AutoTokenizer
 
-    maker: Any = AutoTokenizer if part == "tokenizer" else AutoModelForCausalLM
+    return _load(AutoTokenizer, name, "tokenizer")
+
+
+def load_model(name: str, place: torch.device, dtype: torch.dtype) -> Any:
+    """The causal language model of a folder or hub name, on its device. Raises UserError where it can't be loaded, or
+    its files lack weights (transformers would make them up)."""
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, found = _load(AutoModelForCausalLM, name, "model", **options)
+    if wrong := sorted([*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])]):
+        raise UserError(
+            f"model {name}: its files lack {len(wrong):,} of the weights, or hold other sizes of them ({wrong[0]}): "
+            "it is cut off, or no causal language model; choose one that is whole"
+        )
     try:
-        return maker.from_pretrained(name, local_files_only=kind == "folder", **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise UserError(_why_not(name, kind, part, error)) from None
+        return model.to(place)
+    except torch.OutOfMemoryError:
+        size = sum(p.numel() * p.element_size() for p in model.parameters())
+        raise UserError(
+            f"model {name}: its weights alone, {size / 2**30:.1f} GiB, don't fit the memory of {place}; "
+            "choose a smaller model"
+        ) from None
 
 
-def _why_not(name: str, kind: str, part: str, error: Exception) -> str:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if kind == "folder":
-        return f"model {name}: its {part} can't be loaded: {first}"
+def _load(maker: Any, name: str, part: str, **options: Any) -> Any:
+    local = Path(name).is_dir()
+    try:
+        return maker.from_pretrained(name, local_files_only=local or _offline(), **options)
+    except Exception as error:  # whatever a damaged file makes the libraries raise; some raise Exception itself
+        raise UserError(_why_not(name, local, part, error)) from None
+
+
+def _offline() -> bool:
+    """Whether the hub can't be reached. Then no library of this process tries to: each would, for half a minute."""
+    from huggingface_hub import constants
+
+    if not constants.HF_HUB_OFFLINE and not _answers(constants.ENDPOINT):
+        os.environ["HF_HUB_OFFLINE"] = "1"  # PEFT reads this one
+        constants.HF_HUB_OFFLINE = True
+    return constants.HF_HUB_OFFLINE
+
+
+def _answers(url: str, seconds: float = 5) -> bool:
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
+    except urllib.error.HTTPError:
+        return True
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)  # the hub's client may trust other certificates
+    except OSError:
+        return False
+    return True
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise UserError(f"model {folder}: the folder has no config.json, so it is no model; name one that has")
+    if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
+        raise UserError(f"model {folder}: the folder has no tokenizer; copy it there, from where the model came")
+
+
+#: Some file of every tokenizer.
+_TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken*")
+
+
+def _check_name(name: str) -> None:
+    if Path(name).is_file():
+        raise UserError(f"model {name}: is a file; name the folder of the model")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        return f"model {name}: there is no such folder"
+        raise UserError(f"model {name}: there is no such folder")
+
+
+def _why_not(name: str, local: bool, part: str, error: Exception) -> str:
+    first = str(error).strip().splitlines()[0].rstrip(":") if str(error).strip() else type(error).__name__
+    if local:
+        return f"model {name}: its {part} can't be loaded: {first}"
     return (
         f"model {name}: no folder of that name here, and its {part} can't be had from the hub ({first}); "
         "check the name and the connection, or download the model and give --model FOLDER"

@@ -100,6 +100,9 @@ def _manifest(path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict):
         raise UserError(f"{file}: not the manifest of a run; {_REMAKE}")
     wrong = [key for key, kind in _NEEDED.items() if not isinstance(manifest.get(key), kind)]
+    wrong += [key for key in ("labels", "tune") if not isinstance(manifest.get(key) or {}, dict)]
+    if not wrong and not all(isinstance(name, str) for name in manifest["metrics"]):
+        wrong = ["metrics"]
     if wrong or not all(isinstance(entry, dict) for entry in manifest["outputs"]):
         raise UserError(f"{file}: not the manifest of a run (without {', '.join(wrong or ['outputs'])}); {_REMAKE}")
     return manifest

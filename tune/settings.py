@@ -89,6 +89,8 @@ class Settings:
     def wrong(self, key: str, what: str, *, at_key: bool = False) -> None:
         """Note that something is wrong with a key's value (or, with `at_key`, with the key itself)."""
         order, place, value_place = self.places[key]
+        if place == f"--{key}":  # a flag names its key
+            what = what.removeprefix(f"{key}: ")
         self.problems.add((order, f"{place if at_key else value_place}: {what}"))
 
     def _wrong(self, place: str, what: str) -> None:

@@ -19,7 +19,8 @@ from tune.config import Config, continued, default_out, parse_memory, resolve
 from tune.errors import UserError
 from tune.folder import begin, check_place, open_tuning, write_local
 from tune.lock import check_hashes, hashes_of, read_lock, write_lock
-from tune.runs import Run, open_run
+from tune.runs import MANIFEST, Run, open_run
+from tune.settings import did_you_mean
 
 if TYPE_CHECKING:
     from tune.data import Tokens
@@ -88,13 +89,13 @@ def tune(
     show_plan(work, stream)
     if lock is not None:
         check_hashes(out, lock.hashes, work.hashes)
-    else:
+    splits = _evaluated_splits(run, config, notes)
+    if lock is None:
         begin(out)
     write_local(out, run, finished=False)
     write_lock(config, out, work.hashes)
     work.plan.write(out)
 
-    splits = _evaluated_splits(run, config, notes)
     if config.eval == "both" and splits and not (resume and read_evaluation(out, "base")):
         progress("evaluating the untuned model")
         notes += write_evaluation(out, base=evaluated(work, splits, progress))
@@ -154,6 +155,8 @@ def prepare(
 
     Raises UserError where one of these fails. Writes nothing but tokens, into `cache`.
     """
+    import torch
+
     from tune.data import tokenise
     from tune.memory import Device, Shape
     from tune.methods import METHODS
@@ -176,6 +179,7 @@ def prepare(
     hashes = hashes_of(run, prompter, model)
 
     progress("planning")
+    torch.manual_seed(config.seed)  # adapters begin at random
     model = METHODS[config.method].prepare(model, config)
     rows = cut_at_samples(model)
     total = sum(p.numel() for p in model.parameters())
@@ -291,9 +295,14 @@ def evaluated(work: Work, splits: list[str], progress: Report) -> Evaluation:
 
 def _evaluated_splits(run: Run, config: Config, notes: list[str]) -> list[str]:
     from tune.evaluate import labelled_splits
+    from tune.metrics import FROM_LOSS, METRICS
 
     if config.eval == "none":
         return []
+    known = [*METRICS, *FROM_LOSS]
+    if unknown := [name for name in run.metrics if name not in known]:
+        hint = did_you_mean(unknown[0], known, "there are")
+        raise UserError(f"{run.path / MANIFEST}: metrics: {unknown[0]!r} is not a metric{hint}")
     splits, why_not = labelled_splits(run)
     notes += why_not
     if not splits:

@@ -167,8 +167,8 @@ def test_every_error_at_its_place_in_the_order_of_what_was_said(tmp_path: Path) 
         f"{file}:5:1: 'r' is already given on line 3; keep one of them",
         f"{file}:6:8: betas.1: should be less than 1 (given: 2.0)",
         "--set warmup=2: warmup: should be less than 1 (given: 2)",
-        "--method: method: 'lroa' is not one of lora, full, freeze; did you mean 'lora'?",
-        "--seed: seed: should be greater than or equal to 0 (given: -1)",
+        "--method: 'lroa' is not one of lora, full, freeze; did you mean 'lora'?",
+        "--seed: should be greater than or equal to 0 (given: -1)",
     ]
 
 

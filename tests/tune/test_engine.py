@@ -184,6 +184,12 @@ def test_the_fused_lora_forward_equals_pefts() -> None:
         assert not any(layer.joint and layer.joint.outputs for layer in layers) or inputs == 3
 
 
+def test_a_target_that_no_module_has_is_an_error() -> None:
+    with pytest.raises(UserError, match="the model has no nosuch; its linear layers are down_proj, gate_proj"):
+        prepared("qwen3", "lora", targets=["q_proj", "nosuch"])
+    assert prepared("qwen3", "lora", targets=["q_proj", "mlp.up_proj"]) is not None
+
+
 def test_joined_layers_keep_their_base_weights() -> None:
     model, base = prepared("qwen3", "lora"), small_model("qwen3")
     names = dict(base.named_parameters())

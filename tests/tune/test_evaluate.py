@@ -182,6 +182,12 @@ def test_a_limit_takes_the_first_rows(pair_work):
     assert [row["prediction"] for row in few.rows] == [row["prediction"] for row in whole.rows[:2]]
 
 
+def test_a_label_that_the_run_does_not_know(pair_work):
+    run = replace(pair_work.run, labels={"1": "相同"})
+    with pytest.raises(UserError, match=r"validation.jsonl:\d+: 'label' in 'meta' must be one of 1"):
+        ask(run, "validation", pair_work.tokens["validation"], pair_work.prompter)
+
+
 def test_a_row_too_long_for_training_is_asked_all_the_same(cache):
     short = work_on(open_run(GOLDEN / "mrc"), cache, sets=("max_length=130",))
     kept = len(short.tokens["validation"])

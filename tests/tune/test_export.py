@@ -199,6 +199,7 @@ def test_lines_that_serve(made, tmp_path):
     )
     assert rest[1] == "transformers serve 'tunings/a b/merged' --reasoning off"
     assert serving(at, real.model_copy(update={"dora": True}), plain) == tiny, "vLLM loads no DoRA"
+    assert serving(at, real.model_copy(update={"init": "pissa"}), plain) == tiny, "vLLM doesn't alter the base"
     assert serving(at, real.model_copy(update={"method": "full"}), plain) == serve_model(at / "model", False)
 
 

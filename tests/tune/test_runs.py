@@ -96,6 +96,12 @@ def test_manifest_of_something_else(pair: Path, key: str) -> None:
     assert f"not the manifest of a run (without {key})" in error(lambda: open_run(pair))
 
 
+@pytest.mark.parametrize(("key", "value"), [("labels", ["0"]), ("tune", "lr"), ("metrics", [1])])
+def test_manifest_of_other_types(pair: Path, key: str, value: object) -> None:
+    change(pair, **{key: value})
+    assert f"not the manifest of a run (without {key})" in error(lambda: open_run(pair))
+
+
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_missing_or_changed_file(pair: Path, split: str) -> None:
     file = pair / f"{split}.jsonl"

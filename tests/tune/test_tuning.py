@@ -257,3 +257,15 @@ def test_places(tmp_path: Path) -> None:
     assert "is a file; name a folder" in error(lambda: check_place(file, resume=False, force=True))
     assert "file is a file; name another" in error(lambda: check_place(file / "t", resume=False, force=True))
     assert "not a tuning; it is left as it is" in error(lambda: check_place(tmp_path, resume=False, force=True))
+
+
+def test_the_seed_decides_the_adapters(pair: Path, tmp_path: Path) -> None:
+    import torch
+
+    found = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.rand(len(found) + 1)  # whatever drew random numbers before
+        flags = {"method": "lora", "seed": seed, "sets": ["steps=2", "batch=4", "eval=none", "lr=0.01", "dropout=0.1"]}
+        tune(pair, flags, out=tmp_path / name, stream=io.StringIO())
+        found.append(losses(tmp_path / name))
+    assert found[0] == found[1] != found[2]

@@ -21,7 +21,7 @@ from tune.methods.method import Method
 def prepare(model: Any, config: Any) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    targets = config.targets if isinstance(config.targets, str) else list(config.targets)
+    targets = config.targets if isinstance(config.targets, str) else _known(list(config.targets), model)
     try:
         # The adapter keeps the model's type: in fp32, every adapted layer would cast its input. The optimiser holds
         # fp32 masters instead.
@@ -46,8 +46,19 @@ def prepare(model: Any, config: Any) -> Any:
     return wrapped
 
 
+def _known(targets: list[str], model: Any) -> list[str]:
+    """The names as they are; PEFT would overlook one that no module has, as long as another matches."""
+    names = [name for name, _ in model.named_modules()]
+    unknown = [t for t in targets if not any(name == t or name.endswith(f".{t}") for name in names)]
+    if unknown:
+        linears = sorted({n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)})
+        raise UserError(f"targets: the model has no {', '.join(unknown)}; its linear layers are {', '.join(linears)}")
+    return targets
+
+
 def save(model: Any, folder: Path) -> None:
-    model.save_pretrained(folder)
+    # Embeddings are not trained; "auto" would ask the hub whether they were resized.
+    model.save_pretrained(folder, save_embedding_layers=False)
 
 
 def load(model: Any, folder: Path) -> Any:
