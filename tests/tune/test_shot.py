@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -87,9 +88,11 @@ time.sleep(0.3)
 Path("cleaned").write_text(str(len(came)))
 sys.exit(int(sys.argv[1]))
 """
+#: A job in the background is started with SIGINT ignored; the tests may run in one.
 PARENT = """
-import sys
+import signal, sys
 from tune.shot import _call
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     print(_call([sys.executable, "-c", sys.argv[1], sys.argv[2]])[0])
 except KeyboardInterrupt:
@@ -105,17 +108,18 @@ def test_ctrl_c_reaches_the_child_once_and_waits_for_it(tmp_path: Path, code: in
     with subprocess.Popen(
         command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, encoding="utf-8", start_new_session=True
     ) as parent:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "ready").exists():
-            assert parent.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
-        if group:
-            import os
-
-            os.killpg(parent.pid, signal.SIGINT)
-        else:
-            parent.send_signal(signal.SIGINT)
-        said, _ = parent.communicate(timeout=60)
+        try:
+            deadline = time.monotonic() + 60
+            while not (tmp_path / "ready").exists():
+                assert parent.poll() is None and time.monotonic() < deadline
+                time.sleep(0.01)
+            if group:
+                os.killpg(parent.pid, signal.SIGINT)
+            else:
+                parent.send_signal(signal.SIGINT)
+            said, _ = parent.communicate(timeout=60)
+        finally:
+            parent.kill()
     assert said.strip() == printed
     assert (tmp_path / "cleaned").read_text(encoding="utf-8") == "1"
 
