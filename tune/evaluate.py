@@ -21,6 +21,7 @@ from tune.results import Evaluation, append_samples
 
 if TYPE_CHECKING:
     from tune.data import Tokens
+    from tune.metrics import Measured
     from tune.runs import Run
 
 Report = Callable[[str], None]
@@ -144,9 +145,11 @@ def evaluate(
         predictions = _predict(model, prompter, questions, run, config, report)
         section = {"n": len(questions.samples), "answer_tokens": int(count_N.sum())}
         section |= _loss_metrics(nll_N, count_N, run.metrics)
-        section |= _task_metrics(run, questions, predictions)
+        measured = _measured(run, questions, predictions)
+        section |= measured.figures()
         evaluation.splits[split] = section
-        evaluation.rows.extend(_rows(questions, prompter, predictions, nll_N, count_N, run, likelihoods.get(split)))
+        rows = _rows(questions, prompter, predictions, measured, nll_N, count_N, run, likelihoods.get(split))
+        evaluation.rows.extend(rows)
         if missing := int((count_N == 0).sum()):
             evaluation.notes.append(f"{split}: answer_loss leaves out {missing:,} rows without tokens (too long)")
     if run.labels:
@@ -286,12 +289,12 @@ def _loss_metrics(nll_N: np.ndarray, count_N: np.ndarray, metrics: Sequence[str]
     return found
 
 
-def _task_metrics(run: Run, questions: Questions, predictions: list[str]) -> dict[str, dict[str, float]]:
-    from tune.metrics import score
+def _measured(run: Run, questions: Questions, predictions: list[str]) -> Measured:
+    from tune.metrics import measure
 
     labels = _gold(questions) if run.labels else None
     names = ["exact_match", *(name for name in run.metrics if name != "exact_match")]
-    return score(run.task, names, predictions, questions.references, labels, run.labels)
+    return measure(run.task, names, predictions, questions.references, labels, run.labels)
 
 
 def _gold(questions: Questions) -> list[str]:
@@ -302,17 +305,15 @@ def _rows(
     questions: Questions,
     prompter: Any,
     predictions: list[str],
+    measured: Measured,
     nll_N: np.ndarray,
     count_N: np.ndarray,
     run: Run,
     log_p_NW: np.ndarray | None,
 ) -> Iterator[dict[str, Any]]:
     """The lines of predictions.jsonl about one model; `scores` holds what is known of the single row."""
-    from tune.metrics import row_scores
-
     labels = _gold(questions) if run.labels else None
-    names = ["exact_match", *(name for name in run.metrics if name != "exact_match")]
-    scored = row_scores(run.task, names, predictions, questions.references, labels, run.labels)
+    scored = measured.by_row()
     for index, sample in enumerate(questions.samples):
         scores: dict[str, Any] = {"nll": round(float(nll_N[index]), 6), "answer_tokens": int(count_N[index])}
         scores |= scored[index]

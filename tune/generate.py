@@ -92,7 +92,9 @@ def generating(model: Any) -> Iterator[None]:
     import torch
     from transformers import GenerationConfig
 
-    core = model.get_base_model() if hasattr(model, "get_base_model") else model  # what PEFT wrapped
+    from tune.objectives import unwrapped
+
+    core = unwrapped(model)
     training, attention, own = model.training, core.config._attn_implementation, core.generation_config
     model.eval()
     if attention != "sdpa":

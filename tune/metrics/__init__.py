@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from tune.metrics.likelihood import best_threshold, label_scores
 
 __all__ = [
     "FROM_LOSS", "METRICS", "Metric", "bag_of_characters", "best_threshold", "label_scores", "labelled_texts",
-    "majority", "row_scores", "score",
+    "majority", "measure", "row_scores", "score",
 ]  # fmt: skip
 
 #: Metrics of a recipe that no text decides: they follow from the model's answer loss.
@@ -128,52 +129,71 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def score(
+@dataclass(frozen=True)
+class Measured:
+    """The statistics of N rows for some metrics, worked out once for the figures and for the single rows."""
+
+    metrics: list[Metric]
+    statistics: dict[Callable[[Scored], np.ndarray], np.ndarray]
+    n: int
+
+    def figures(self, seed: int = 0) -> dict[str, dict[str, float]]:
+        """Each metric as {"value", "low", "high"}, with 95 % intervals over the same 1,000 resamples of rows."""
+        if not self.statistics:
+            return {}
+        sums = bootstrap.resampled_sums(np.concatenate(list(self.statistics.values()), axis=1), seed=seed)
+        ends = np.cumsum([part.shape[1] for part in self.statistics.values()])
+        resampled = dict(zip(self.statistics, np.split(sums, ends[:-1], axis=1), strict=True))
+        return {
+            metric.name: bootstrap.with_interval(
+                self.statistics[metric.statistics], resampled[metric.statistics], metric.figure
+            )
+            for metric in self.metrics
+        }
+
+    def by_row(self) -> list[dict[str, float]]:
+        """The scores of each single row, of those metrics that are means over rows (BLEU, F1 and Dist are not)."""
+        columns = {
+            metric.name: self.statistics[metric.statistics][:, metric.column].tolist()
+            for metric in self.metrics
+            if metric.column is not None
+        }
+        return [{name: values[at] for name, values in columns.items()} for at in range(self.n)]
+
+
+def measure(
     task: str,
     metrics: Sequence[str],
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
     labels: Sequence[str] | None = None,
     label_words: Mapping[str, str] | None = None,
-    *,
-    seed: int = 0,
-) -> dict[str, dict[str, float]]:
-    """Every metric of N rows as {"value", "low", "high"}, with 95 % intervals over the same 1,000 resamples of rows.
+) -> Measured:
+    """Measure N rows by every metric.
 
     `references` holds the accepted answers of each row, `labels` its label ("0", "1", …) and `label_words` the word
     of each label; without `labels` the first reference must name one. Names in FROM_LOSS are left out: they are
     figures of a model's loss. Raises UserError for no rows, an unknown metric, and a label metric without labels.
     """
     chosen = [_metric(name, task, label_words) for name in metrics if name not in FROM_LOSS]
-    rows = _rows(predictions, references, labels, label_words)
-    statistics = {metric.statistics: metric.statistics(rows) for metric in chosen}
-    if not statistics:
-        return {}
-    sums = bootstrap.resampled_sums(np.concatenate(list(statistics.values()), axis=1), seed=seed)
-    ends = np.cumsum([part.shape[1] for part in statistics.values()])
-    resampled = dict(zip(statistics, np.split(sums, ends[:-1], axis=1), strict=True))
-    return {
-        metric.name: bootstrap.with_interval(
-            statistics[metric.statistics], resampled[metric.statistics], metric.figure
-        )
-        for metric in chosen
-    }
+    if not predictions:
+        raise UserError("there are no rows to score: none of them has a reference answer")
+    rows = Scored(predictions, references, labels, label_words or {})
+    made: dict[Callable[[Scored], np.ndarray], np.ndarray] = {}
+    for metric in chosen:  # several metrics may share their statistics
+        if metric.statistics not in made:
+            made[metric.statistics] = metric.statistics(rows)
+    return Measured(chosen, made, len(predictions))
 
 
-def row_scores(
-    task: str,
-    metrics: Sequence[str],
-    predictions: Sequence[str],
-    references: Sequence[Sequence[str]],
-    labels: Sequence[str] | None = None,
-    label_words: Mapping[str, str] | None = None,
-) -> list[dict[str, float]]:
-    """The scores of each single row, of those metrics that are means over rows (BLEU, F1 and Dist are not)."""
-    chosen = [_metric(name, task, label_words) for name in metrics if name not in FROM_LOSS]
-    rows = _rows(predictions, references, labels, label_words)
-    statistics = {metric.statistics: metric.statistics(rows) for metric in chosen if metric.column is not None}
-    columns = {m.name: statistics[m.statistics][:, m.column].tolist() for m in chosen if m.column is not None}
-    return [{name: values[at] for name, values in columns.items()} for at in range(len(predictions))]
+def score(*rows: Any, seed: int = 0, **more: Any) -> dict[str, dict[str, float]]:
+    """The figures of what `measure` takes."""
+    return measure(*rows, **more).figures(seed)
+
+
+def row_scores(*rows: Any, **more: Any) -> list[dict[str, float]]:
+    """The scores of each single row of what `measure` takes."""
+    return measure(*rows, **more).by_row()
 
 
 def _metric(name: str, task: str, label_words: Mapping[str, str] | None) -> Metric:
@@ -185,14 +205,3 @@ def _metric(name: str, task: str, label_words: Mapping[str, str] | None) -> Metr
     if name == "f1" and label_words and "1" not in label_words:
         raise UserError(f'f1 is the F1 of class "1", but the labels of the run are {", ".join(label_words)}')
     return metric
-
-
-def _rows(
-    predictions: Sequence[str],
-    references: Sequence[Sequence[str]],
-    labels: Sequence[str] | None,
-    label_words: Mapping[str, str] | None,
-) -> Scored:
-    if not predictions:
-        raise UserError("there are no rows to score: none of them has a reference answer")
-    return Scored(predictions, references, labels, label_words or {})
