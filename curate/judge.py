@@ -10,6 +10,7 @@ from curate.card.measure import duplicate_table, leak_matrix
 from curate.lazy import pl
 from curate.recipe import Recipe
 from curate.rejects import resolve_kept
+from curate.sidecar import row_keys
 from curate.slicework import count_verdicts, flag_texts, soften
 from curate.steps import Context
 from curate.steps.exact_dedup import Options as DedupOptions
@@ -21,8 +22,8 @@ from curate.types import SPLITS
 
 @dataclass
 class State:
-    """What the judgements decided. `rows` has rid, split (after moves) and alive, in the order of the key table;
-    `rejects` has rid, step, reason, kept, score; `flags` rid and flag, in the order of the steps."""
+    """What the judgements decided. `rows` has rid, split (after moves), alive and the sidecar's keys, in the order of the
+    key table; `rejects` has rid, step, reason, kept, score; `flags` rid and flag, in the order of the steps."""
 
     rows: pl.DataFrame
     rejects: pl.DataFrame
@@ -45,6 +46,7 @@ def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) ->
     if any(moved.values()):
         there = rows.join(alive.select("rid", to="split"), on="rid", how="left", maintain_order="left")
         rows = there.select("rid", split=pl.coalesce("to", "split"), alive="alive")
+    rows = rows.hstack(row_keys(keys, context.task))
     leaks = {"key": list(_leak_fields(recipe, context)), **leaks}
     return State(rows, rejects, flags, moved, leaks, duplicates.result())
 

@@ -73,6 +73,7 @@ def finish(
         "splits": _splits(local, state, written),
         "steps": tally.manifest(_step_reasons(recipe)),
         "outputs": outputs,
+        "files": run.files,
     }
     card = card_data(recipe, manifest, state, written, options)
     run.write_json("manifest.json", manifest)

@@ -38,10 +38,14 @@ class Output:
 
 
 class RunFolder:
-    """The files of a run in the making, in a folder beside its place."""
+    """The files of a run in the making, in a folder beside its place.
+
+    `files`: the manifest's entries of files that are no output, whose lines are not rows.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.files: list[dict[str, Any]] = []
         self._outputs: dict[str, Output] = {}
 
     def output(self, name: str) -> Output:
@@ -195,7 +199,7 @@ def check_place(place: Path, fingerprint: str, force: bool) -> dict[str, Any] | 
 def broken_outputs(run: Path, manifest: dict[str, Any]) -> list[str]:
     """The outputs that are missing or have another size than the manifest says."""
     broken = []
-    for entry in manifest["outputs"]:
+    for entry in [*manifest["outputs"], *manifest.get("files", [])]:
         path = run / entry["file"]
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
             broken.append(entry["file"])
@@ -206,7 +210,7 @@ def check_run(run: Path) -> list[str]:
     """What is wrong with a run folder: outputs against the manifest's hashes and row counts. Empty if nothing is."""
     manifest = read_manifest(run)
     wrong = []
-    for entry in manifest["outputs"]:
+    for entry in [*manifest["outputs"], *manifest.get("files", [])]:
         path = run / entry["file"]
         if not path.is_file():
             wrong.append(f"{path}: is missing")
@@ -214,7 +218,7 @@ def check_run(run: Path) -> list[str]:
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             wrong.append(f"{path}: was changed after it was written (sha256 differs)")
-        if (rows := data.count(b"\n")) != entry["rows"]:
+        if "rows" in entry and (rows := data.count(b"\n")) != entry["rows"]:
             wrong.append(f"{path}: has {rows} rows, the manifest says {entry['rows']}")
     for split, n in manifest["splits"].items():
         if n["read"] + n["derived"] != n["written"] + n["rejected"]:

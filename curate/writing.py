@@ -16,6 +16,7 @@ from curate.local import LocalPass, Slice
 from curate.recipe import Recipe
 from curate.rejects import from_verdicts, printed_id, write_rejects
 from curate.run import Output, RunFolder
+from curate.sidecar import FILE, KEY, LEAK, sidecar_rows, write_sidecar
 from curate.slicework import SliceWork
 from curate.steps import Context, verdicts
 from curate.steps.chunk import PART, part_id
@@ -40,10 +41,21 @@ class Written:
 
 
 @dataclass
-class Made:
-    """What one slice came to: for each split it feeds the work, its records and lines; and all its rejects."""
+class Part:
+    """What a slice gives to one split: the work, its records, their lines and keys, and how many are flagged."""
 
-    parts: list[tuple[SliceWork, pl.DataFrame, pl.DataFrame, int]]
+    work: SliceWork
+    records: pl.DataFrame
+    lines: pl.DataFrame
+    keys: pl.DataFrame
+    flagged: int
+
+
+@dataclass
+class Made:
+    """What one slice came to: a part for each split it feeds, and all its rejects."""
+
+    parts: list[Part]
     rejects: pl.DataFrame
 
 
@@ -92,7 +104,7 @@ class _Maker:
         """One slice: the rejects of all passes, and the lines of each split it feeds."""
         piece, rows = item
         state = self._state.rows.slice(piece.start, piece.rows)
-        rows = rows.with_columns(state["split"], state["alive"])
+        rows = rows.with_columns(state["split"], state["alive"], state[KEY], state[LEAK])
         gone = rows.filter(~pl.col("alive"))
         rejects = [piece.rejects]
         if len(gone):
@@ -103,12 +115,12 @@ class _Maker:
             rows = rows.filter("alive")
         parts = []
         for split in rows["split"].unique().sort().to_list():
-            part = rows.filter(pl.col("split") == split).drop("split", "alive")
-            parts.append(self._samples(split, part))
-        rejects += [reject for work, *_ in parts for reject in work.rejects]
+            records = rows.filter(pl.col("split") == split).drop("split", "alive")
+            parts.append(self._samples(split, records))
+        rejects += [reject for part in parts for reject in part.work.rejects]
         return Made(parts, pl.concat(rejects).sort("rid"))
 
-    def _samples(self, split: str, records: pl.DataFrame) -> tuple[SliceWork, pl.DataFrame, pl.DataFrame, int]:
+    def _samples(self, split: str, records: pl.DataFrame) -> Part:
         work = SliceWork(records, split, self._context)
         for use in self._trailing:
             work.run(use)
@@ -128,7 +140,8 @@ class _Maker:
             rows = rows.join(failed, on="rid", how="anti", maintain_order="left")
         if rows["rid"].n_unique() < len(records):
             records = records.join(rows, on="rid", how="semi", maintain_order="left")
-        return work, records, lines, int((rows["flags"] != "").sum())
+        keys = sidecar_rows(rows, self._context.task)
+        return Part(work, records, lines, keys, int((rows["flags"] != "").sum()))
 
     def _with_flags(self, work: SliceWork) -> pl.DataFrame:
         flags = [frame for frame in (*self._flags, *work.flags) if len(frame)]
@@ -149,22 +162,25 @@ class _Keeper:
     def __init__(self, context: Context, local: LocalPass, tally: Tally, run: RunFolder) -> None:
         self._local, self._tally, self._run = local, tally, run
         self._late: list[pl.DataFrame] = []
+        self._keys: dict[str, list[pl.DataFrame]] = {}
         self._behind = Behind()
         self.result = Written(Measure(context))
         run.output("rejected.jsonl")
 
     def keep(self, made: Made) -> None:
-        for work, records, lines, flagged in made.parts:
+        for part in made.parts:
+            work, lines = part.work, part.lines
             self._tally.merge(work.tally)
             for words, counts in work.words:
                 self.result.measure.words(words, counts)
             self._late += [rejects.select("rid") for rejects in work.rejects]
             if len(lines):
-                self.result.measure.records(work.split, records)
+                self.result.measure.records(work.split, part.records)
                 self.result.measure.rendered(lines)
+                self._keys.setdefault(work.split, []).append(part.keys)
                 self._behind.call(_write_lines, lines, self._run.output(f"{work.split}.jsonl"))
             self.result.written[work.split] += len(lines)
-            self.result.flagged[work.split] += flagged
+            self.result.flagged[work.split] += part.flagged
             self.result.derived[work.split] += work.derived
         if len(made.rejects):
             output = self._run.output("rejected.jsonl")
@@ -176,6 +192,7 @@ class _Keeper:
 
     def finish(self) -> None:
         """Rows rejected in this pass may be what earlier rejects point at: nothing survives of those groups."""
+        self._run.files.append(write_sidecar(self._run.folder / FILE, self._keys, self._local.prefixes))
         self._behind.done()
         if self._late:
             late = pl.concat(self._late).select(printed_id(pl.col("rid"), self._local.prefixes))

@@ -6,6 +6,7 @@ mistakes. ARCHITECTURE, "The run folder", is the text behind it.
 What it takes the contract to mean where the text leaves room:
 
 - `manifest.outputs` lists at least every split file and rejected.jsonl; a split has a file just if rows were written.
+  `manifest.files`, where there is one, lists deterministic files whose lines are not rows (keys.parquet).
 - `steps` holds the entries of each split in the order in which the steps ran (one that ran twice has two). `reasons`
   counts rejects, `flags` flags, `moved` the rows that `split` brought (or took, negative) or `chunk` made of others:
   in − reasons + moved = out. `format` takes all parts of a row along when it rejects the row.
@@ -39,6 +40,8 @@ MANIFEST = (
     "recipe", "seed", "limit", "fingerprint", "versions", "task", "metrics", "labels", "templates", "tune",
     "sources", "ignored_files", "splits", "steps", "outputs",
 )  # fmt: skip
+#: Keys that may follow, in this order.
+MANIFEST_LATER = ("files",)
 STEP = ("step", "split", "in", "out", "reasons", "flags", "notes", "changes")
 REJECT = ("id", "split", "step", "reason", "kept_id", "score", "fields")
 ID = re.compile(r"[^/\s]+/(?:train|validation|test)(?:/.+)?/(\d{9,})(?:[#~]\d+)*")
@@ -58,7 +61,8 @@ def check_run(path: str | Path) -> list[str]:
     rows = {split: read_lines(run / f"{split}.jsonl", found) for split in SPLITS}
     rejected = read_lines(run / "rejected.jsonl", found)
     read_json(run / "card.json", found)
-    if not isinstance(manifest, dict) or list(manifest) != list(MANIFEST):
+    named = [] if not isinstance(manifest, dict) else list(manifest)
+    if named[: len(MANIFEST)] != list(MANIFEST) or named[len(MANIFEST) :] != [k for k in MANIFEST_LATER if k in named]:
         found.append(f"manifest.json: the keys must be {', '.join(MANIFEST)}, in this order")
         return found
     checks = (
@@ -95,12 +99,18 @@ def _check_outputs(run: Path, manifest: Row) -> list[str]:
         if (run / name).is_file() and name not in listed:
             found.append(f"manifest.outputs: {name} is not listed")
     found += [f"manifest.outputs: {name} stands twice" for name in sorted({n for n in listed if listed.count(n) > 1})]
-    for output in manifest["outputs"]:
+    found += _check_files(run, manifest["outputs"], "outputs", ["file", "rows", "bytes", "sha256"])
+    return found + _check_files(run, manifest.get("files", []), "files", ["file", "bytes", "sha256"])
+
+
+def _check_files(run: Path, entries: list[Row], where: str, keys: list[str]) -> list[str]:
+    found = []
+    for output in entries:
         name = output["file"]
-        if list(output) != ["file", "rows", "bytes", "sha256"]:
-            found.append(f"manifest.outputs: {name}: the keys must be file, rows, bytes, sha256")
+        if list(output) != keys:
+            found.append(f"manifest.{where}: {name}: the keys must be {', '.join(keys)}")
         if ABSOLUTE.match(name) or ".." in name.split("/") or not (run / name).is_file():
-            found.append(f"manifest.outputs: {name}: no such file in the folder")
+            found.append(f"manifest.{where}: {name}: no such file in the folder")
             continue
         data = (run / name).read_bytes()
         actual = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -108,7 +118,7 @@ def _check_outputs(run: Path, manifest: Row) -> list[str]:
             actual["rows"] = data.count(b"\n")
         for key, value in actual.items():
             if output.get(key) != value:
-                found.append(f"manifest.outputs: {name}: {key} is {value}, the manifest says {output.get(key)}")
+                found.append(f"manifest.{where}: {name}: {key} is {value}, the manifest says {output.get(key)}")
     return found
 
 
