@@ -22,8 +22,8 @@ from curate.types import SPLITS
 
 @dataclass
 class State:
-    """What the judgements decided. `rows` has rid, split (after moves), alive and the sidecar's keys, in the order of the
-    key table; `rejects` has rid, step, reason, kept, score; `flags` rid and flag, in the order of the steps."""
+    """What the judgements decided. `rows` has rid, split (after moves), alive and the sidecar's keys, in the order
+    of the key table; `rejects` has rid, step, reason, kept, score; `flags` rid and flag, in the order of the steps."""
 
     rows: pl.DataFrame
     rejects: pl.DataFrame

@@ -140,7 +140,7 @@ class _Maker:
             rows = rows.join(failed, on="rid", how="anti", maintain_order="left")
         if rows["rid"].n_unique() < len(records):
             records = records.join(rows, on="rid", how="semi", maintain_order="left")
-        keys = sidecar_rows(rows, self._context.task)
+        keys = sidecar_rows(rows, split, self._context)
         return Part(work, records, lines, keys, int((rows["flags"] != "").sum()))
 
     def _with_flags(self, work: SliceWork) -> pl.DataFrame:
@@ -192,7 +192,7 @@ class _Keeper:
 
     def finish(self) -> None:
         """Rows rejected in this pass may be what earlier rejects point at: nothing survives of those groups."""
-        self._run.files.append(write_sidecar(self._run.folder / FILE, self._keys, self._local.prefixes))
+        self._run.files.append(write_sidecar(self._run.folder / FILE, self._keys))
         self._behind.done()
         if self._late:
             late = pl.concat(self._late).select(printed_id(pl.col("rid"), self._local.prefixes))
