@@ -1,9 +1,9 @@
 """keys.parquet, beside a run's samples: by what each written row is compared, without its text.
 
 One row a sample, in the order of train.jsonl, validation.jsonl and test.jsonl: `split`, `id`, `key` and `leak` (u64
-hashes of the task's key and leak key, both `by: key` whatever the recipe says, null where all of their fields are empty) and,
-where the task has labels, `label` (null for none). Rows are compared as the judgements saw them, before trailing steps
-cut them: all parts of a document carry the document's key.
+hashes of the task's key and leak key, both `by: key` whatever the recipe says, null where all of their fields are
+empty) and, where the task has labels, `label` (null for none). Rows are compared as the judgements saw them, before
+trailing steps cut them: all parts of a document carry the document's key.
 """
 
 from __future__ import annotations
