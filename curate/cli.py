@@ -143,6 +143,47 @@ def recipe(
     _print_result(result, as_json)
 
 
+@app.command()
+def mix(
+    name: Annotated[str, typer.Argument(metavar="MIX", help="A shipped mixture's name, or a YAML file.")],
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Mix the recipes' built-in samples, curating those that are missing.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder. Default: runs/MIX.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides which rows are chosen.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processor cores to use (all); never changes the result.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older run in the same folder.")] = False,
+    as_json: Json = False,
+    lang: Annotated[Literal["zh", "en"], typer.Option(help="The language of the data card.")] = "zh",
+) -> None:
+    """Make one run of several: by weights, temperature or caps, with what they have in common found."""
+    from curate.mixture.file import load_mixture
+    from curate.mixture.mix import mix_runs
+
+    mixture = load_mixture(name)
+    stream = sys.stderr if as_json else sys.stdout
+    with _Progress() as progress:
+
+        def report(text: str) -> None:
+            progress(text)
+            if text.startswith("curating"):  # what the user did not ask for by name
+                print(text, file=stream, flush=True)
+
+        result = mix_runs(
+            mixture,
+            samples=samples,
+            out=out,
+            seed=seed,
+            workers=workers or _cores(),
+            force=force,
+            lang=lang,
+            report=report,
+        )
+    _print_result(result, as_json)
+
+
 def _cores() -> int:
     """The cores this process may use (a container or taskset may give it fewer than the machine has)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

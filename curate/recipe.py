@@ -130,16 +130,7 @@ class Recipe(RecipeFields):
 def load_recipe(name_or_path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
     """Read and check a shipped recipe or a YAML file; `overrides` are `step.option=value` or `source.key=value`."""
     path = _find(str(name_or_path))
-    raw = _read(path)
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{_shown(path)}:{line}:1: not UTF-8; save the recipe as UTF-8") from None
-    document, problems = parse_yaml(text, _shown(path))
-    if not isinstance(document.data, dict):
-        problems.add((), "a recipe is a mapping of keys (name, version, title, task, …)")
-        problems.check()
+    raw, document, problems = read_yaml(path, "recipe", "name, version, title, task")
     applied = _override(document, problems, overrides)
     steps = check_steps(document, problems)
     fields = _check_fields(document, problems)
@@ -169,13 +160,28 @@ def _find(name: str) -> Path:
     raise UserError(f"unknown recipe {name!r}{did_you_mean(name, known)}{shipped}")
 
 
-def _read(path: Path) -> bytes:
+def read_yaml(path: Path, what: str, keys: str) -> tuple[bytes, Document, Problems]:
+    """The bytes of a file and the mapping in it; `what` it is, and which `keys` it has, is for the messages."""
+    raw = _read(path, what)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{_shown(path)}:{line}:1: not UTF-8; save the {what} as UTF-8") from None
+    document, problems = parse_yaml(text, _shown(path))
+    if not isinstance(document.data, dict):
+        problems.add((), f"a {what} is a mapping of keys ({keys}, …)")
+        problems.check()
+    return raw, document, problems
+
+
+def _read(path: Path, what: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such recipe file") from None
+        raise UserError(f"{path}: no such {what} file") from None
     except OSError as error:
-        raise UserError(f"{path}: can't be read as a recipe: {error.strerror}") from None
+        raise UserError(f"{path}: can't be read as a {what}: {error.strerror}") from None
 
 
 def _shown(path: Path) -> str:

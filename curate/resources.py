@@ -25,6 +25,16 @@ def recipe_path(name: str) -> Path:
     return recipes_dir() / f"{name}.yaml"
 
 
+def mixture_names() -> list[str]:
+    """The names of the shipped mixtures, sorted."""
+    return sorted(path.stem for path in (recipes_dir() / "mixtures").glob("*.yaml"))
+
+
+def mixture_path(name: str) -> Path:
+    """The file of a shipped mixture (whether or not it exists)."""
+    return recipes_dir() / "mixtures" / f"{name}.yaml"
+
+
 def template_names() -> list[str]:
     """The names of the shipped template files, sorted."""
     return sorted(path.stem for path in (recipes_dir() / "templates").glob("*.yaml"))

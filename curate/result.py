@@ -211,14 +211,21 @@ def _first_features(run: RunFolder, present: list[str]) -> list[dict[str, Any]]:
 
 def _local(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """All that may differ from one run to the next: paths, time, memory. `explain` reads the sources again from it."""
-    seconds = time.perf_counter() - options["started"]
-    rows = sum(counts["read"] for counts in manifest["splits"].values())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "command": sys.argv,
         "lang": options["lang"],
         "recipe": str(recipe.path.resolve()),
         "sources": [_absolute(text) for text in options["sources"]],
+        **costs(options["started"], manifest),
+    }
+
+
+def costs(started: float, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a run took: seconds since `started`, rows read a second, and the peak of memory."""
+    seconds = time.perf_counter() - started
+    rows = sum(counts["read"] for counts in manifest["splits"].values())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
         "seconds": round(seconds, 3),
         "rows_per_second": round(rows / seconds) if seconds else 0,
         "peak_mb": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)),

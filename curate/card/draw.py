@@ -32,6 +32,10 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
     A card that went through `without_rows` gives one without the front matter's data files and without examples.
     """
     w, says = words(lang), partial(meaning, lang=lang)
+    if "mixture" in card:
+        from curate.card.mixture import draw_mixture
+
+        return draw_mixture(card, features, lang, says)
     shows = "examples" in card
     recipe = card["recipe"]
     parts: dict[str, Any] = {
@@ -61,24 +65,28 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         "ignored": ", ".join(map(cell, card["ignored_files"])),
         "metrics": [f"`{name}` {says(name)}" for name in card["metrics"]],
         "reproduce": fence(card["reproduce"], limit=10_000, language="bash"),
-        "reproduce_note": w["reproduce_note"].format(
-            fingerprint=card["fingerprint"][:16],
-            seed=card["seed"],
-            versions=cell(", ".join(f"{name} {version}" for name, version in card["versions"].items()), 1000),
-        ),
+        "reproduce_note": reproduce_note(card, w),
     }
     # No autoescape: the parts are Markdown already, and every text in them went through `markdown`.
     return prepare().render(parts)
 
 
-@lru_cache(maxsize=1)
-def prepare() -> Any:
-    """The compiled template: as much work as drawing a card with it, but it can be done beforehand."""
+def reproduce_note(card: Card, w: Words) -> str:
+    """What beside the command decides the bytes."""
+    versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
+    return w["reproduce_note"].format(
+        fingerprint=card["fingerprint"][:16], seed=card["seed"], versions=cell(versions, 1000)
+    )
+
+
+@lru_cache(maxsize=2)
+def prepare(template: Path = TEMPLATE) -> Any:
+    """A compiled template: as much work as drawing a card with it, but it can be done beforehand."""
     from jinja2 import Environment, StrictUndefined
 
     frame = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     frame.filters["fill"] = lambda text, **values: text.format(**values)
-    return frame.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return frame.from_string(template.read_text(encoding="utf-8"))
 
 
 def without_rows(card: Card) -> Card:

@@ -43,7 +43,8 @@ def front_matter(card: dict[str, Any], features: list[dict[str, Any]], files: bo
     """The block from `---` to `---`. `files`: the split files stand beside the card, so it says what is in them."""
     recipe = card["recipe"]
     data: dict[str, Any] = {"language": ["zh"], **license_fields(recipe["license"]), "pretty_name": recipe["title"]}
-    data["task_categories"] = [_CATEGORIES[recipe["task"]]]
+    corpora = card["mixture"]["corpora"].values() if "mixture" in card else [recipe]
+    data["task_categories"] = sorted({_CATEGORIES[corpus["task"]] for corpus in corpora})
     data["size_categories"] = [size_category(sum(counts["written"] for counts in card["splits"].values()))]
     if files:
         written = [split for split, counts in card["splits"].items() if counts["written"]]

@@ -201,6 +201,12 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "in_validation": ("也在验证集中", "also stands in validation"),
     "in_train": ("也曾在训练集中", "also stood in train"),
     "over_cap": ("同类的行已经够多", "enough rows of its kind were kept"),
+    "same_id": ("同一行在两份语料中，只算一次", "the same row stands in two of the runs and is counted once"),
+    "in_other_corpus": (
+        "与另一份语料中的一行相同，不计大小写、标点和空白",
+        "the same as a row of another corpus, case, punctuation and white space aside",
+    ),
+    "not_chosen": ("未被选中", "not among the rows that were chosen"),
     # Kinds of change.
     "full_width": ("全角字母和数字改为半角（字符）", "full-width letters and digits folded (characters)"),
     "ideographic_space": ("全角空格改为空格（字符）", "ideographic spaces made spaces (characters)"),
