@@ -239,8 +239,10 @@ def preview(
 
 
 @app.command()
-def validate(target: Annotated[str, typer.Argument(metavar="FILE|RUN", help="A recipe, or a run folder.")]) -> None:
-    """Check a recipe, or that a run folder is whole and keeps its promises."""
+def validate(
+    target: Annotated[str, typer.Argument(metavar="FILE|RUN", help="A recipe, a mixture, or a run folder.")],
+) -> None:
+    """Check a recipe or a mixture, or that a run folder is whole and keeps its promises."""
     if Path(target).is_dir():
         from curate.run import check_run
 
@@ -249,8 +251,13 @@ def validate(target: Annotated[str, typer.Argument(metavar="FILE|RUN", help="A r
             raise UserError(*wrong)
         print(f"{target}: ok")
         return
+    from curate.mixture.file import is_mixture, load_mixture
     from curate.recipe import load_recipe
 
+    if is_mixture(target):
+        mixture = load_mixture(target)
+        print(f"{target}: ok ({mixture.name} {mixture.fields.version}, a mixture of {len(mixture.parts)} parts)")
+        return
     checked = load_recipe(target)
     print(f"{target}: ok ({checked.name} {checked.version}, task {checked.task}, {len(checked.steps)} steps)")
 

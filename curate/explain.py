@@ -31,6 +31,10 @@ _COMPARED = 10_000
 def explain(run: Path, name: str) -> str:
     """The story of the row called `name` (`lcqmc/train/000000017`; `train/17` will do). UserError for no such row."""
     manifest = read_manifest(run)
+    if manifest["task"] == "mixture":
+        from curate.mixture.explain import explain_mixed
+
+        return explain_mixed(run, manifest, name.strip())
     name = _full_name(manifest, name)
     sample, rejected, others = _find(run, name)
     if sample is None and rejected is None:

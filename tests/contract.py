@@ -11,6 +11,9 @@ What it takes the contract to mean where the text leaves room:
   counts rejects, `flags` flags, `moved` the rows that `split` brought (or took, negative) or `chunk` made of others:
   in − reasons + moved = out. `format` takes all parts of a row along when it rejects the row.
   The last `out` of a split is `written`. A flagged row that is rejected later, or moved, takes its flag along.
+- A mixture (`task` "mixture") is a run whose rows name their corpus, its task and its metrics; each is held to what
+  its own task demands. Rows come with the flags of their own runs, so `flags` counts at most what is there. `choose`
+  repeats rows of train (`moved`, ids with `~k`). `same_id` rejects a row that another run has too, under the same id.
 - A `kept_id`, followed through rejected.jsonl, must end at a *written* row; only the reject's own null means "none".
 """
 
@@ -41,7 +44,11 @@ MANIFEST = (
     "sources", "ignored_files", "splits", "steps", "outputs",
 )  # fmt: skip
 #: Keys that may follow, in this order.
-MANIFEST_LATER = ("files",)
+MANIFEST_LATER = ("files", "mixture")
+MIXED = (
+    "task", "metrics", "labels", "run", "recipe", "fingerprint",
+    "asked", "realised", "available", "written", "repeats",
+)  # fmt: skip
 STEP = ("step", "split", "in", "out", "reasons", "flags", "notes", "changes")
 REJECT = ("id", "split", "step", "reason", "kept_id", "score", "fields")
 ID = re.compile(r"[^/\s]+/(?:train|validation|test)(?:/.+)?/(\d{9,})(?:[#~]\d+)*")
@@ -69,6 +76,7 @@ def check_run(path: str | Path) -> list[str]:
         lambda: _check_outputs(run, manifest),
         lambda: _check_still(manifest, "manifest.json", ""),
         lambda: _check_samples(rows, manifest),
+        lambda: _check_mixture(rows, manifest),
         lambda: _check_shapes(rows),
         lambda: _check_rejected(rejected, manifest),
         lambda: _check_ids(rows, rejected),
@@ -158,12 +166,20 @@ def _check_sample(row: Row, split: str, manifest: Row) -> list[str]:
     task, meta, found = manifest["task"], row.get("meta"), []
     if not isinstance(meta, dict):
         return ["meta is not an object"]
-    talk = ("history", "system") if task == "dialogue" else ()
+    mixed, tasks = task == "mixture", {task}
+    if mixed:
+        task = manifest["mixture"]["corpora"][meta["corpus"]]["task"]
+        tasks = {corpus["task"] for corpus in manifest["mixture"]["corpora"].values()}
+        if meta["metrics"] != manifest["mixture"]["corpora"][meta["corpus"]]["metrics"]:
+            found.append(f"meta.metrics is {meta['metrics']}, not those of {meta['corpus']}")
+    # A corpus without a row leaves no keys behind: then a row may lack what its task would need.
+    talk = ("history", "system") if "dialogue" in tasks and (not mixed or "history" in row) else ()
     if list(row) != ["instruction", "input", "output", *talk, "meta"]:
         found.append(
             f"keys {', '.join(row)}; they must be instruction, input, output, {''.join(f'{t}, ' for t in talk)}meta"
         )
-    first = [key for key in META if key != "label" or task in LABEL_TASKS]
+    first = [key for key in META if key != "label" or task in LABEL_TASKS or (mixed and "label" in meta)]
+    first += ["corpus", "metrics"] if mixed else []
     if list(meta)[: len(first)] != first:
         found.append(f"meta begins {', '.join(list(meta)[: len(first)])}; it must begin {', '.join(first)}")
     later = [key for key in meta if key in META_LATER]
@@ -172,17 +188,20 @@ def _check_sample(row: Row, split: str, manifest: Row) -> list[str]:
     found += [f"meta.{key} is missing" for key, tasks in META_LATER.items() if task in tasks and key not in meta]
     if meta.get("task") != task:
         found.append(f"meta.task is {meta.get('task')!r}, the manifest says {task!r}")
-    found += _check_label(row, meta, split, manifest)
+    labels = manifest["mixture"]["corpora"][meta["corpus"]]["labels"] if mixed else manifest["labels"]
+    found += _check_label(row, meta, split, labels, task)
     if not FLAGS.fullmatch(meta["flags"]):
         found.append(f"meta.flags {meta['flags']!r} is not step:reason, joined by commas")
     if not (row["instruction"] or row["input"]):
         found.append("instruction and input are both empty")
+    if mixed and task != "dialogue" and (row.get("history") or row.get("system")):
+        found.append(f"history or system in a row of task {task}")
     if task == "dialogue" and (row["input"] or any(len(turn) != 2 for turn in row["history"])):
         found.append("a dialogue has an empty input and a history of [user, assistant]")
     return found
 
 
-def _check_label(row: Row, meta: Row, split: str, manifest: Row) -> list[str]:
+def _check_label(row: Row, meta: Row, split: str, labels: Row, task: str) -> list[str]:
     """Unlabelled rows: `labelled` false, output (and label) empty, never in train."""
     found = []
     labelled = meta["labelled"]
@@ -192,12 +211,46 @@ def _check_label(row: Row, meta: Row, split: str, manifest: Row) -> list[str]:
         found.append("an unlabelled row must have the output ''")
     if not labelled and split == "train":
         found.append("an unlabelled row in train")
-    if "label" in meta and (meta["label"] != "") != labelled:
+    if "label" in meta and (meta["label"] != "") != (labelled and task in LABEL_TASKS):
         found.append(f"labelled is {labelled} with the label {meta['label']!r}")
-    if meta.get("label") and meta["label"] not in manifest["labels"]:
+    if meta.get("label") and meta["label"] not in labels:
         found.append(f"label {meta['label']!r} is not in manifest.labels")
-    if "references" in meta and bool(meta["references"]) != labelled:
+    if "references" in meta and bool(meta["references"]) != (labelled and task not in LABEL_TASKS):
         found.append(f"labelled is {labelled} with {len(meta['references'])} references")
+    return found
+
+
+def _check_mixture(rows: dict[str, list[Row]], manifest: Row) -> list[str]:
+    """The shares of a mixture: counted on the rows, and within one row of the asked ones."""
+    if manifest["task"] != "mixture":
+        return ["manifest.mixture: this run is none"] if "mixture" in manifest else []
+    found = []
+    told, corpora = manifest["mixture"], manifest["mixture"]["corpora"]
+    if list(corpora) != sorted(corpora):
+        found.append("manifest.mixture: the corpora must stand in the order of their names")
+    metrics = list(dict.fromkeys(metric for corpus in corpora.values() for metric in corpus["metrics"]))
+    if manifest["metrics"] != metrics or manifest["labels"]:
+        found.append(f"manifest.metrics must be {metrics}, manifest.labels empty")
+    if told["total"] != len(rows["train"]):
+        found.append(f"manifest.mixture: total is {told['total']}, train has {len(rows['train'])}")
+    for name, corpus in corpora.items():
+        if list(corpus) != list(MIXED):
+            found.append(f"manifest.mixture: {name}: the keys must be {', '.join(MIXED)}")
+        mine = [row["meta"]["id"] for row in rows["train"] if row["meta"]["corpus"] == name]
+        counts = {"written": len(mine), "repeats": sum("~" in one for one in mine)}
+        counts["realised"] = len(mine) / told["total"] if told["total"] else 0.0
+        for key, value in counts.items():
+            if corpus[key] != value:
+                found.append(f"manifest.mixture: {name}: {key} is {corpus[key]}, the rows say {value}")
+        if len({one.partition("~")[0] for one in mine}) > corpus["available"]:
+            found.append(f"manifest.mixture: {name}: more different rows than the {corpus['available']} available")
+        if abs(corpus["asked"] * told["total"] - len(mine)) > 1:
+            found.append(f"manifest.mixture: {name}: {len(mine)} rows, asked were {corpus['asked'] * told['total']}")
+    order = {name: place for place, name in enumerate(corpora)}
+    for split in SPLITS:
+        places = [order[row["meta"]["corpus"]] for row in rows[split]]
+        if places != sorted(places):
+            found.append(f"{split}.jsonl: the rows of a corpus must stand together, by the names of the corpora")
     return found
 
 
@@ -276,15 +329,19 @@ def _check_ids(rows: dict[str, list[Row]], rejected: list[Row]) -> list[str]:
     seen: dict[str, str] = {}
     lines = [(f"{s}.jsonl:{n}", row["meta"]["id"]) for s in SPLITS for n, row in enumerate(rows[s], 1)]
     written = {name for _, name in lines}
-    lines += [(f"rejected.jsonl:{n}", row["id"]) for n, row in enumerate(rejected, 1)]
+    lines += [(f"rejected.jsonl:{n}", row["id"]) for n, row in enumerate(rejected, 1) if row["step"] != "same_id"]
     for at, name in lines:
         if not ID.fullmatch(name):
             found.append(f"{at}: {name!r} is not recipe/split/000000017")
         if name in seen:
             found.append(f"{at}: id {name} stands in {seen[name]} too")
         seen.setdefault(name, at)
-    kept = {row["id"]: row["kept_id"] for row in rejected}
+    kept = {row["id"]: row["kept_id"] for row in rejected if row["step"] != "same_id"}
     for number, row in enumerate(rejected, 1):
+        if row["step"] == "same_id":
+            if row["id"] != row["kept_id"] or row["id"] not in seen:
+                found.append(f"rejected.jsonl:{number}: {row['id']} is no other row's id")
+            continue
         chain, name = {row["id"]}, row["kept_id"]
         while name is not None and name in kept and name not in written and name not in chain:
             chain.add(name)
@@ -335,7 +392,7 @@ def _check_steps(rows: dict[str, list[Row]], rejected: list[Row], manifest: Row)
                 lost[row["step"], row["reason"]] = lost.get((row["step"], row["reason"]), 0) + 1
         found += _check_flow(split, counts, steps)
         found += _check_reasons(split, steps, lost)
-        found += _check_flags(split, steps, rows[split])
+        found += _check_flags(split, steps, rows[split], manifest["task"] == "mixture")
     return found
 
 
@@ -350,7 +407,11 @@ def _check_flow(split: str, counts: Row, steps: list[Row]) -> list[str]:
         gone, moved = sum(entry["reasons"].values()), entry.get("moved", 0)
         if entry["in"] - gone + moved != now:
             found.append(f"manifest.steps: {split}: {entry['step']}: {entry['in']} − {gone} + {moved} is not {now}")
-        if moved and entry["step"] not in ("split", "chunk") and not (entry["step"] == "format" and moved < 0):
+        if (
+            moved
+            and entry["step"] not in ("split", "chunk", "choose")
+            and not (entry["step"] == "format" and moved < 0)
+        ):
             found.append(f"manifest.steps: {split}: {entry['step']} moves rows")
     if now != counts["written"]:
         found.append(f"manifest.steps: {split}: the last step leaves {now}, written are {counts['written']}")
@@ -376,7 +437,7 @@ def _check_reasons(split: str, steps: list[Row], lost: dict[tuple[str, str], int
     return found
 
 
-def _check_flags(split: str, steps: list[Row], rows: list[Row]) -> list[str]:
+def _check_flags(split: str, steps: list[Row], rows: list[Row], mixed: bool) -> list[str]:
     """`flags` counts the flags on the written rows, and those that later rejects and moves took along."""
     found = []
     flagged: dict[tuple[str, str], int] = {}
@@ -390,10 +451,10 @@ def _check_flags(split: str, steps: list[Row], rows: list[Row]) -> list[str]:
         brought = sum(max(0, e.get("moved", 0)) for e in later)
         for reason, count in entry["flags"].items():
             there = flagged.pop((entry["step"], reason), 0)
-            if not there - brought <= count <= there + away:
+            if not (0 if mixed else there - brought) <= count <= there + away:
                 said = f"{entry['step']}: {reason} flags {count}"
                 found.append(f"manifest.steps: {split}: {said}, the files have {there} flagged")
-    for (step, reason), count in flagged.items():
+    for (step, reason), count in flagged.items() if not mixed else ():
         # A row that `split` brought here was flagged in the split it came from.
         if count > sum(max(0, e.get("moved", 0)) for e in steps):
             found.append(f"manifest.steps: {split}: {step}: {reason} is not among its flags, {count} rows carry it")

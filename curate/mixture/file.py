@@ -62,6 +62,17 @@ class Mixture:
         return any(part.weight is not None for part in self.parts.values())
 
 
+def is_mixture(name_or_path: str) -> bool:
+    """Whether this is a mixture rather than a recipe: a shipped one's name, or a file with a key `parts`."""
+    if name_or_path in resources.mixture_names():
+        return True
+    try:
+        _, document, _ = read_yaml(Path(name_or_path), "mixture", "parts")
+    except UserError:
+        return False
+    return "parts" in document.data
+
+
 def load_mixture(name_or_path: str) -> Mixture:
     """Read and check a shipped mixture or a YAML file. Raises UserError with everything that is wrong."""
     path = _find(name_or_path)

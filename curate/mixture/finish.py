@@ -178,9 +178,8 @@ def card_data(
         "examples": {
             "templates": {name: _example(row) for name, row in written.examples.items()},
             "rejects": [
-                {"step": step, "reason": reason, "rows": [{key: row[key] for key in ("id", "split", "fields")}]}
+                {"step": step, "reason": reason, "rows": rows}
                 for (step, reason), rows in sorted(written.rejects.items())
-                for row in rows
             ],
         },
     }

@@ -108,7 +108,8 @@ def _manifest(name: str, path: Path) -> dict[str, Any]:
         shipped = resources.recipe_names()
         known = name in shipped
         hint = "" if known else did_you_mean(name, shipped)
-        command = f"python -m curate recipe {name if known else 'RECIPE'} --source PATH --out {path}"
+        place = "" if path == Path("runs") / name else f" --out {path}"
+        command = f"python -m curate recipe {name if known else 'RECIPE'} --source PATH{place}"
         raise UserError(f"part {name}: no run at {path}; `{command}` makes it{hint}")
     manifest = read_manifest(path)
     if manifest["task"] == "mixture":

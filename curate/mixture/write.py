@@ -160,7 +160,8 @@ def write_rows(writer: Writer, run: RunFolder, workers: int) -> Written:
             output.rows += made.rejects.count(b"\n")
         for row in made.rejected:
             kept = result.rejects.setdefault((row["step"], row["reason"]), [])
-            kept.extend([row] if len(kept) < EXAMPLES else [])
+            if len(kept) < EXAMPLES:
+                kept.append({key: row[key] for key in ("id", "split", "fields")})
         if made.written:
             output = run.output(f"{split}.jsonl")
             output.write(made.samples)
