@@ -75,5 +75,6 @@ def _say(kind: str, given: Any, error: Any) -> str:
         return "must not be empty"
     if kind == "value_error":
         return str(error["ctx"]["error"])
-    words = error["msg"].removeprefix("Input ").replace("dictionary", "mapping").replace("tuple", "list")
+    words = error["msg"].removeprefix("Input ").replace("an object", "a mapping")
+    words = words.replace("dictionary", "mapping").replace("tuple", "list")
     return f"{words} (given: {shown})"

@@ -12,7 +12,7 @@ from curate.mixture.parts import Part
 from curate.mixture.shares import allocate, largest_total, shares, weights_by_size
 from curate.tally import Tally
 from curate.text.hashing import mix, seed_of
-from curate.types import SPLITS, UserError
+from curate.types import UserError
 
 
 @dataclass
@@ -55,9 +55,10 @@ def choose(mixture: Mixture, parts: list[Part], rows: pl.DataFrame, seed: int, t
     some = pl.when(pl.col("rank") <= pl.col("of")).then(times).otherwise(0).alias("copies")
     copies = ranked.join(numbers, on="part", maintain_order="left").select("rid", some.cast(pl.UInt32))
     others = rows.filter(pl.col("split") != "train").select("rid", pl.lit(1, pl.UInt32).alias("copies"))
-    tally.said("choose", "train", "reject", {"not_chosen": int((copies["copies"] == 0).sum())})
     chosen = Chosen(asked, available, given, pl.concat([copies, others]))
-    tally.line("choose", SPLITS[0]).moved = sum(map(chosen.repeats, given))
+    if len(train):
+        tally.said("choose", "train", "reject", {"not_chosen": int((copies["copies"] == 0).sum())})
+        tally.line("choose", "train").moved = sum(map(chosen.repeats, given))
     return chosen
 
 

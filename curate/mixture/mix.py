@@ -17,11 +17,11 @@ from curate.mixture.choose import Chosen, choose
 from curate.mixture.file import Mixture
 from curate.mixture.finish import finish, versions
 from curate.mixture.parts import Part, open_parts, read_keys
-from curate.mixture.write import Writer, write_rows
+from curate.mixture.write import Writer, check_files, write_rows
 from curate.result import RunResult
 from curate.run import check_place, fingerprint, run_folder
 from curate.tally import Tally
-from curate.types import RID_BITS
+from curate.types import RID_BITS, UserError
 
 
 def mix_runs(
@@ -63,8 +63,13 @@ def mix_runs(
 
         report("writing")
         labels = list(dict.fromkeys(label for part in parts for label in part.manifest["labels"]))
-        writer = Writer(parts, plan, labels)
-        result = write_rows(writer, run, workers)
+        try:
+            result = write_rows(Writer(parts, plan, labels), run, workers)
+        except UserError:
+            raise
+        except Exception:  # of a line that can't be understood
+            check_files(parts)
+            raise
         options = {"samples": samples, "seed": seed, "lang": lang, "started": started}
         return finish(mixture, parts, plan, chosen, across, result, tally, run, place, sha, options)
 
