@@ -198,7 +198,7 @@ def prepare(
 def show_plan(work: Work, stream: TextIO) -> None:
     """The plan, and the first row that will be learnt."""
     from tune.marked import print_pack
-    from tune.plan import print_plan
+    from tune.plan_table import print_plan
 
     print_plan(work.plan, file=stream)
     print_pack(
