@@ -45,9 +45,9 @@ COMPILE_FROM = 300
 class Plan:
     """What plan.json holds; the counts are of the train split.
 
-    answer_tokens: learnt tokens. corpora: of a mixture, what became of each corpus, split by split. pack: tokens a row.
-    packs: rows of the whole run. most_packs: of its fullest step. fill: real tokens a row token. warmup_steps: in which
-    the learning rate rises. parameters, memory: by part; memory["peak"] <= memory["limit"], bytes. seconds: of
+    answer_tokens: learnt tokens. corpora: of a mixture, what became of each corpus, split by split. pack: tokens a
+    row. packs: rows of the whole run. most_packs: of its fullest step. fill: real tokens a row token. warmup_steps: in
+    which the learning rate rises. parameters, memory: by part; memory["peak"] <= memory["limit"], bytes. seconds: of
     training, about, without compiling; None before a probe.
     """
 
