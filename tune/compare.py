@@ -63,8 +63,8 @@ def compare(folders: Sequence[Path]) -> Comparison:
     if len(folders) < 2:
         raise UserError("compare needs two tunings or more: python -m tune compare TUNING TUNING")
     tunings = [open_tuning(folder) for folder in folders]
-    mixed = any(tuning.run.task == MIXTURE for tuning in tunings)
-    sides = [_side(tuning, mixed) for tuning in tunings]
+    names = _mixed_names([tuning.run for tuning in tunings])
+    sides = [_side(tuning, names) for tuning in tunings]
     every = list(dict.fromkeys(name for side in sides for name in side.figures))
     shared = [name for name in every if all(name in side.figures for side in sides)]
     if not shared:
@@ -78,7 +78,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
     found = {}
     for name in shared:
         rows = [side.rows.get(name, []) for side in sides]
-        part = sides[0].parts[name]
+        part = _part(tunings[0].run, name)
         if part.task == MIXTURE and _different(rows):
             notes.append(f"{name}: the mixtures are of different rows; only what they share is compared")
             continue
@@ -96,33 +96,44 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 @dataclass(frozen=True)
 class _Side:
-    """A tuning's evaluation by section: the figures, the rows that they are of, and the run or part of it."""
+    """A tuning's evaluation: the figures of each section of eval.json, and the rows that they are of."""
 
     figures: dict[str, dict[str, Any]]
     rows: dict[str, list[dict[str, Any]]]
-    parts: dict[str, Run]
 
 
-def _side(tuning: Tuning, mixed: bool) -> _Side:
-    """What a tuning's folder says; beside mixtures (`mixed`), the sections of a single corpus are called by it."""
+def _side(tuning: Tuning, names: dict[str, str] | None) -> _Side:
+    """What a tuning's folder says. Beside mixtures, which call their corpora by `names`, the sections of a tuning on
+    one corpus are called as theirs are."""
     run, figures = tuning.run, _tuned_section(tuning.path)
     by_split: dict[str, list[dict[str, Any]]] = {}
     for row in read_predictions(tuning.path):
         by_split.setdefault(row["split"], []).append(row)
     if run.task == MIXTURE:
-        rows, parts = dict(by_split), dict.fromkeys(by_split, run)
+        rows = dict(by_split)
         for split, here in by_split.items():
             corpus_of = {sample["meta"]["id"]: run.corpus_of(sample) for sample in run.rows(split)}
             for part in run.parts:
                 rows[part.section(split)] = [row for row in here if corpus_of.get(row["id"]) == part.corpus]
-                parts[part.section(split)] = part
-        return _Side(figures, rows, parts)
-    name = f"/{run.manifest['recipe'].get('name')}" if mixed else ""
+        return _Side(figures, rows)
+    recipe = run.manifest["recipe"].get("name")
+    suffix = f"/{names.get(recipe, recipe)}" if names is not None else ""
     return _Side(
-        {f"{split}{name}": section for split, section in figures.items()},
-        {f"{split}{name}": rows for split, rows in by_split.items()},
-        {f"{split}{name}": run for split in figures},
+        {f"{split}{suffix}": section for split, section in figures.items()},
+        {f"{split}{suffix}": rows for split, rows in by_split.items()},
     )
+
+
+def _mixed_names(runs: Sequence[Run]) -> dict[str, str] | None:
+    """What the mixtures among some runs call the corpora of each recipe; None where there is no mixture."""
+    mixtures = [run.manifest["mixture"]["corpora"] for run in runs if run.task == MIXTURE]
+    named = {(entry.get("recipe") or {}).get("name"): name for corpora in mixtures for name, entry in corpora.items()}
+    return named if mixtures else None
+
+
+def _part(run: Run, section: str) -> Run:
+    """The part of a run that a section is of; the run itself for a whole split, and where it has no parts."""
+    return next((part for part in run.parts if part.corpus == section.partition("/")[2]), run)
 
 
 def _tuned_section(folder: Path) -> dict[str, Any]:

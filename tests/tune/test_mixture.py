@@ -253,6 +253,9 @@ def test_the_card_names_each_corpus(finished: Path) -> None:
         assert f"{entry['realised']:.1%} (train {entry['written']}" in line
         assert f"`validation/{corpus}`，n = " in card
     assert "  - `tea-talk`: 33.3% (train 8, 重复 repeats 2); " in card
+    licences = {"shop-pair": "CC BY-SA 4.0", "tea-talk": "none stated", "town-mrc": "未说明 not stated"}
+    lines = [line for line in card.split("\n") if line.startswith("  - `")]
+    assert {line.split("`")[1]: line.rpartition("licence: ")[2] for line in lines} == licences
     assert "a mixture of corpora" in card and "one corpus, by its own metrics and labels" in card
     for row in read_predictions(finished):
         assert row["prompt"] not in card
