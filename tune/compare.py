@@ -127,8 +127,8 @@ def _side(tuning: Tuning, names: dict[str, str] | None) -> _Side:
 def _mixed_names(runs: Sequence[Run]) -> dict[str, str] | None:
     """What the mixtures among some runs call the corpora of each recipe; None where there is no mixture."""
     mixtures = [run.manifest["mixture"]["corpora"] for run in runs if run.task == MIXTURE]
-    named = {(entry.get("recipe") or {}).get("name"): name for corpora in mixtures for name, entry in corpora.items()}
-    return named if mixtures else None
+    entries = [(name, entry.get("recipe") or {}) for corpora in mixtures for name, entry in corpora.items()]
+    return {str(recipe.get("name")): name for name, recipe in entries} if mixtures else None
 
 
 def _part(run: Run, section: str) -> Run:

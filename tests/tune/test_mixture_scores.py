@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mixture_by_hand import CORPORA, MIXTURE, Rows, alone, change_manifest, error, rows_of, write_rows
@@ -56,6 +57,25 @@ def test_a_mixture_beside_one_of_its_corpora(tunings: dict[str, Path]) -> None:
     ]  # fmt: skip
     assert "accuracy" in found["splits"]["test/shop-pair"]["differences"]
     assert any(note.startswith("validation, validation/tea-talk, ") for note in found["notes"])
+
+
+def test_a_mixture_may_call_a_corpus_otherwise(tunings: dict[str, Path], tmp_path: Path) -> None:
+    """The parts of a mixture have names of their own, which need not be those of the recipes."""
+    run = Path(shutil.copytree(MIXTURE, tmp_path / "runs" / "renamed"))
+    for split in ("train", "validation", "test"):
+        rows = rows_of(run, split)
+        for row in rows:
+            row["meta"]["corpus"] = row["meta"]["corpus"].replace("shop-pair", "asked-twice")
+        write_rows(run, split, rows)
+
+    def rename(manifest: dict[str, Any]) -> None:
+        corpora = manifest["mixture"]["corpora"]
+        corpora["asked-twice"] = corpora.pop("shop-pair")
+
+    change_manifest(run, rename)
+    make_tuning(run, tmp_path / "renamed", "full")
+    found = compare([tunings["alone"], tmp_path / "renamed"])
+    assert list(found["splits"]) == ["validation/asked-twice", "test/asked-twice"]
 
 
 def test_mixtures_of_other_corpora_share_some(tunings: dict[str, Path]) -> None:
