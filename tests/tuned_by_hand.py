@@ -10,13 +10,14 @@ import torch
 
 from tune.config import Config, resolve
 from tune.data import tokenise
-from tune.evaluate import evaluate, labelled_splits
+from tune.evaluate import evaluate
 from tune.folder import begin, write_local
 from tune.lock import write_lock
 from tune.methods import METHODS
 from tune.model import load
 from tune.objectives import cut_at_samples
 from tune.prompt import make_prompter
+from tune.questions import labelled_splits
 from tune.results import json_line, write_evaluation, write_json, write_text
 from tune.runs import Run, open_run
 

@@ -2,6 +2,9 @@
 
 Two intervals that overlap say little when both models answered the same rows: what is hard for one is hard for the
 other. So rows are drawn for both at once, and the interval is that of the difference (a paired bootstrap).
+
+Mixtures are compared corpus by corpus, and as a whole where they are of the same rows. A tuning on one corpus stands
+beside those on mixtures that hold it: so a mixture shows what it does for each of its corpora.
 """
 
 from __future__ import annotations
@@ -16,16 +19,16 @@ import numpy as np
 from tune.errors import UserError
 from tune.folder import Tuning, open_tuning
 from tune.results import read_eval, read_predictions
-from tune.runs import Run
+from tune.runs import MIXTURE, Run
 from tune.tables import metric_names, show_figure, text_table
 
 
 class Comparison(dict[str, Any]):
     """What `compare` found, ready for JSON; as text, tables.
 
-    tunings: their names. settings: {key: [value of each]}, those that differ. splits: {split: {"n", "metrics": {name:
-    [figure of each]}, "differences": {name: [figure of each, less the first one's]}}}; a figure is {"value", "low",
-    "high"} or None. notes: what was not compared, and why.
+    tunings: their names. settings: {key: [value of each]}, those that differ. splits: {section of eval.json: {"n",
+    "metrics": {name: [figure of each]}, "differences": {name: [figure of each, less the first one's]}}}; a figure is
+    {"value", "low", "high"} or None. notes: what was not compared, and why.
     """
 
     def __str__(self) -> str:
@@ -60,30 +63,77 @@ def compare(folders: Sequence[Path]) -> Comparison:
     if len(folders) < 2:
         raise UserError("compare needs two tunings or more: python -m tune compare TUNING TUNING")
     tunings = [open_tuning(folder) for folder in folders]
-    sections = [_tuned_section(folder) for folder in folders]
-    splits = [split for split in sections[0] if all(split in section for section in sections[1:])]
-    if not splits:
+    names = _mixed_names([tuning.run for tuning in tunings])
+    sides = [_side(tuning, names) for tuning in tunings]
+    every = list(dict.fromkeys(name for side in sides for name in side.figures))
+    shared = [name for name in every if all(name in side.figures for side in sides)]
+    if not shared:
         raise UserError(f"{folders[0]} and {folders[1]}: no split was evaluated for all of them")
-    answers = [_answers(folder) for folder in folders]
-    notes = [
-        f"{split}: not evaluated for all of them; left out"
-        for split in dict.fromkeys(split for section in sections for split in section)
-        if split not in splits
-    ]
+    notes = []
+    if left_out := ", ".join(name for name in every if name not in shared):
+        notes.append(f"{left_out}: not evaluated for all of them; left out")
     same_tokens = len({tuning.hashes.get("tokenizer") for tuning in tunings}) == 1
     if not same_tokens:
         notes.append("answer_loss is a mean over tokens, and the tokenizers differ: no difference is given")
     found = {}
-    for split in splits:
-        rows = [answers_of.get(split, []) for answers_of in answers]
-        _check_same_rows(folders, split, rows)
-        here = [section[split] for section in sections]
-        found[split] = {
+    for name in shared:
+        rows = [side.rows.get(name, []) for side in sides]
+        part = _part(tunings[0].run, name)
+        if part.task == MIXTURE and _different(rows):
+            notes.append(f"{name}: the mixtures are of different rows; only what they share is compared")
+            continue
+        _check_same_rows(folders, name, rows)
+        here = [side.figures[name] for side in sides]
+        found[name] = {
             "n": here[0]["n"],
-            "metrics": {name: [section.get(name) for section in here] for name in metric_names(*here)},
-            "differences": _differences(tunings[0].run, rows, here, same_tokens),
+            "metrics": {metric: [figures.get(metric) for figures in here] for metric in metric_names(*here)},
+            "differences": _differences(part, rows, here, same_tokens),
         }
+    if not found:
+        raise UserError(f"{folders[0]} and {folders[1]}: mixtures that share no corpus")
     return Comparison(tunings=_names(folders), settings=_settings(tunings), splits=found, notes=notes)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A tuning's evaluation: the figures of each section of eval.json, and the rows that they are of."""
+
+    figures: dict[str, dict[str, Any]]
+    rows: dict[str, list[dict[str, Any]]]
+
+
+def _side(tuning: Tuning, names: dict[str, str] | None) -> _Side:
+    """What a tuning's folder says. Beside mixtures, which call their corpora by `names`, the sections of a tuning on
+    one corpus are called as theirs are."""
+    run, figures = tuning.run, _tuned_section(tuning.path)
+    by_split: dict[str, list[dict[str, Any]]] = {}
+    for row in read_predictions(tuning.path):
+        by_split.setdefault(row["split"], []).append(row)
+    if run.task == MIXTURE:
+        rows = dict(by_split)
+        for split, here in by_split.items():
+            corpus_of = {sample["meta"]["id"]: run.corpus_of(sample) for sample in run.rows(split)}
+            for part in run.parts:
+                rows[part.section(split)] = [row for row in here if corpus_of.get(row["id"]) == part.corpus]
+        return _Side(figures, rows)
+    recipe = run.manifest["recipe"].get("name")
+    suffix = f"/{names.get(recipe, recipe)}" if names is not None else ""
+    return _Side(
+        {f"{split}{suffix}": section for split, section in figures.items()},
+        {f"{split}{suffix}": rows for split, rows in by_split.items()},
+    )
+
+
+def _mixed_names(runs: Sequence[Run]) -> dict[str, str] | None:
+    """What the mixtures among some runs call the corpora of each recipe; None where there is no mixture."""
+    mixtures = [run.manifest["mixture"]["corpora"] for run in runs if run.task == MIXTURE]
+    entries = [(name, entry.get("recipe") or {}) for corpora in mixtures for name, entry in corpora.items()]
+    return {str(recipe.get("name")): name for name, recipe in entries} if mixtures else None
+
+
+def _part(run: Run, section: str) -> Run:
+    """The part of a run that a section is of; the run itself for a whole split, and where it has no parts."""
+    return next((part for part in run.parts if part.corpus == section.partition("/")[2]), run)
 
 
 def _tuned_section(folder: Path) -> dict[str, Any]:
@@ -93,12 +143,9 @@ def _tuned_section(folder: Path) -> dict[str, Any]:
     return section
 
 
-def _answers(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of predictions.jsonl by split."""
-    by_split: dict[str, list[dict[str, Any]]] = {}
-    for row in read_predictions(folder):
-        by_split.setdefault(row["split"], []).append(row)
-    return by_split
+def _different(rows: Sequence[list[dict[str, Any]]]) -> bool:
+    asked = [{row["id"]: row["references"] for row in rows_of} for rows_of in rows]
+    return any(theirs != asked[0] for theirs in asked[1:])
 
 
 def _check_same_rows(folders: Sequence[Path], split: str, rows: Sequence[list[dict[str, Any]]]) -> None:

@@ -87,7 +87,9 @@ class Config(BaseModel):
     eval_every: Count | None = Field(
         None, description="steps between validation losses; if not given an epoch, ten in all"
     )
-    eval_limit: Count | None = Field(None, description="rows of each split that are evaluated; all if not given")
+    eval_limit: Count | None = Field(
+        None, description="rows of each split (of a mixture: of each corpus) that are evaluated; all if not given"
+    )
     patience: Count | None = Field(None, description="stop after so many validation losses without a new best")
     max_new_tokens: int = Field(64, ge=1, description="the longest answer that is generated")
 

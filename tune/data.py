@@ -1,8 +1,9 @@
 """Samples as tokens: made once, written to memory-mapped files, found again by what decides their content.
 
 A folder of the cache is named by a hash of the split's bytes, the prompt, the tokenizer and the settings that matter,
-and holds `ids.bin` (int32), `learn.bin` (uint8), `offsets.npy`, `prompts.npy`, `rows.npy` and `counts.json`. It is
-written aside and moved in when it is whole. Work goes in chunks, so memory doesn't grow with the split.
+and holds `ids.bin` (int32), `learn.bin` (uint8), `offsets.npy`, `prompts.npy`, `rows.npy`, `corpora.npy` and
+`counts.json`. It is written aside and moved in when it is whole. Work goes in chunks, so memory doesn't grow with the
+split.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ LEFT_OUT = ("unlabelled", "dropped", "empty", "special", "rewritten")
 COUNTS = "counts.json"
 
 Sample = dict[str, Any]
+#: Samples and their lines.
+Chunk = list[tuple[int, Sample]]
 Report = Callable[[int, int], None]
 
 
@@ -54,6 +57,8 @@ class Tokens:
     tokens before the answer; rows int32 (N), the sample's line in the split's file, from 0: those left out are
     missing. counts: read = kept + unlabelled + dropped (too long) + empty + special + rewritten (see
     `prompt.Encoded`); of those kept, truncated; tokens, answer_tokens (learnt), unknown_tokens, longest.
+
+    Of a mixture, corpora holds the counts of each corpus up to truncated, and corpus_N which of them a sample is of.
     """
 
     ids_L: np.ndarray
@@ -63,6 +68,8 @@ class Tokens:
     rows: np.ndarray
     counts: dict[str, int]
     key: str
+    corpora: dict[str, dict[str, int]] = field(default_factory=dict)
+    corpus_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int16))
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -71,6 +78,12 @@ class Tokens:
     def lengths(self) -> np.ndarray:
         """Tokens of each sample, int32 (N)."""
         return np.diff(self.offsets).astype(np.int32)
+
+    def first(self, limit: int | None) -> np.ndarray:
+        """The numbers of the first `limit` samples, of a mixture: of each corpus; of all samples without a limit."""
+        if limit is None or not self.corpora:
+            return np.arange(len(self))[:limit]
+        return np.sort(np.concatenate([np.flatnonzero(self.corpus_N == i)[:limit] for i in range(len(self.corpora))]))
 
     def sample(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """The ids of one sample and where they are learnt."""
@@ -146,11 +159,11 @@ def _without_gc() -> Iterator[None]:
 
 def _write(run: Run, split: str, prompter: Prompter, config: Config, folder: Path, report: Report | None) -> None:
     """Tokenise a split into the files of a folder."""
-    work = _Work(prompter, config)
+    work = _Work(run, prompter, config)
     tally = Counter(dict.fromkeys(("answer_tokens", "unknown_tokens"), 0))
-    sizes, prompts, rows = [np.zeros(1, np.int64)], [], []
+    sizes, prompts, rows, corpora = [np.zeros(1, np.int64)], [], [], []
     with (folder / "ids.bin").open("wb") as ids_file, (folder / "learn.bin").open("wb") as learn_file:
-        for numbers, encoded in work.chunks(run.rows(split)):
+        for numbers, places, encoded in work.chunks(run.rows(split)):
             ids, learn = _flat(encoded, config.loss)
             if prompter.vocab_size and ids.max(initial=0) >= prompter.vocab_size:
                 raise UserError(
@@ -162,61 +175,77 @@ def _write(run: Run, split: str, prompter: Prompter, config: Config, folder: Pat
             sizes.append(np.fromiter((len(sample.ids) for sample in encoded), np.int64, len(encoded)))
             prompts.append(np.fromiter((sample.prompt for sample in encoded), np.int32, len(encoded)))
             rows.append(np.array(numbers, np.int32))
+            corpora.append(np.array(places, np.int16))
             tally["answer_tokens"] += int(learn.sum())
             if prompter.unk_id is not None:
                 tally["unknown_tokens"] += int((ids == prompter.unk_id).sum())
             if report:
-                report(work.counts["read"], run.splits[split])
+                report(work.counts()["read"], run.splits[split])
     lengths = np.concatenate(sizes)
     offsets = np.cumsum(lengths)
-    work.check(run, split, kept=len(offsets) - 1)
+    work.check(split)
     tally.update(tokens=int(offsets[-1]), longest=int(lengths.max()))
     np.save(folder / "offsets.npy", offsets)
     np.save(folder / "prompts.npy", np.concatenate([np.zeros(0, np.int32), *prompts]))
     np.save(folder / "rows.npy", np.concatenate([np.zeros(0, np.int32), *rows]))
-    counts = {"kept": len(offsets) - 1, **work.counts, **tally}
+    np.save(folder / "corpora.npy", np.concatenate([np.zeros(0, np.int16), *corpora]))
+    counts = {**work.counts(), **tally, "corpora": work.named()}
     (folder / COUNTS).write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
 
 
 class _Work:
     """Encodes samples chunk by chunk, leaves out what can't be learnt, and counts it."""
 
-    def __init__(self, prompter: Prompter, config: Config) -> None:
-        self._prompter, self._config = prompter, config
-        self.counts: Counter[str] = Counter(dict.fromkeys(("read", *LEFT_OUT, "truncated"), 0))
+    def __init__(self, run: Run, prompter: Prompter, config: Config) -> None:
+        self._run, self._prompter, self._config = run, prompter, config
         self._longest = (0, "")
+        self._places = {part.corpus: i for i, part in enumerate(run.parts)}
+        none = dict.fromkeys(("kept", "read", *LEFT_OUT, "truncated"), 0)
+        self._counts = [Counter[str](none) for _ in self._places]
 
-    def chunks(self, rows: Iterator[Sample]) -> Iterator[tuple[list[int], list[Encoded]]]:
-        """Line numbers and samples of the kept rows of each chunk, in order.
+    def counts(self) -> dict[str, int]:
+        """The counts of `Tokens`, up to truncated."""
+        return {key: sum(counts[key] for counts in self._counts) for key in self._counts[0]}
+
+    def named(self) -> dict[str, dict[str, int]]:
+        """The counts of each corpus of a mixture; empty for other runs."""
+        return {name: dict(self._counts[place]) for name, place in self._places.items() if name}
+
+    def chunks(self, rows: Iterator[Sample]) -> Iterator[tuple[list[int], list[int], list[Encoded]]]:
+        """Line numbers, corpora (their places in `run.parts`) and samples of the kept rows of each chunk, in order.
 
         Two chunks are on their way while one is finished here: the tokenizer works outside Python, so one is rendered
         while the other is encoded.
         """
-        numbered, ahead = enumerate(rows), deque[tuple[int, list[tuple[int, Sample]], Future[list[Encoded]]]]()
+        numbered, ahead = enumerate(rows), deque[tuple[Chunk, Chunk, Future[list[Encoded]]]]()
         with ThreadPoolExecutor(2) as encoders:
             while True:
                 while len(ahead) < 3 and (chunk := list(islice(numbered, CHUNK))):
                     labelled = [(n, sample) for n, sample in chunk if sample["meta"].get("labelled", True)]
                     encoded = encoders.submit(self._prompter.encode, [sample for _, sample in labelled])
-                    ahead.append((len(chunk), labelled, encoded))
+                    ahead.append((chunk, labelled, encoded))
                 if not ahead:
                     return
-                read, labelled, encoded = ahead.popleft()
-                self.counts["read"] += read
-                self.counts["unlabelled"] += read - len(labelled)
+                chunk, labelled, encoded = ahead.popleft()
+                for _, sample in chunk:
+                    self._counts_of(sample)["read"] += 1
+                    self._counts_of(sample)["unlabelled"] += not sample["meta"].get("labelled", True)
                 yield self._fitted(labelled, encoded.result())
 
-    def _fitted(self, labelled: list[tuple[int, Sample]], encoded: list[Encoded]) -> tuple[list[int], list[Encoded]]:
-        """The samples that can be learnt, and their line numbers."""
-        numbers, kept = [], []
+    def _counts_of(self, sample: Sample) -> Counter[str]:
+        return self._counts[self._places[self._run.corpus_of(sample)]]
+
+    def _fitted(self, labelled: Chunk, encoded: list[Encoded]) -> tuple[list[int], list[int], list[Encoded]]:
+        """The samples that can be learnt, with their line numbers and corpora."""
+        numbers, places, kept = [], [], []
         for (number, sample), made in zip(labelled, encoded, strict=True):
             fitted = self._fit(sample, made) if len(made.ids) > self._config.max_length else made
-            if fitted.refused:
-                self.counts[fitted.refused] += 1
-            else:
+            self._counts_of(sample)[fitted.refused or "kept"] += 1
+            if not fitted.refused:
                 numbers.append(number)
+                places.append(self._places[self._run.corpus_of(sample)])
                 kept.append(fitted)
-        return numbers, kept
+        return numbers, places, kept
 
     def _fit(self, sample: Sample, made: Encoded) -> Encoded:
         """A sample that is too long, with less of its user's text; or refused as "dropped"."""
@@ -229,23 +258,25 @@ class _Work:
             if shorter is None:
                 return Encoded([], refused="dropped")
             made = self._prompter.encode([shorter])[0]
-        self.counts["truncated"] += not made.refused
+        self._counts_of(sample)["truncated"] += not made.refused
         return made
 
-    def check(self, run: Run, split: str, kept: int) -> None:
+    def check(self, split: str) -> None:
         """Raises UserError where samples are too long and that is an error, or no train sample is left."""
-        counts, config = self.counts, self._config
+        counts, path, config = self.counts(), self._run.path, self._config
         tokens, longest = self._longest
         if config.too_long == "error" and tokens:
+            of = ", ".join(f"{name} {part['dropped']}" for name, part in self.named().items() if part["dropped"])
+            which = f"{split} ({of})" if of else split
             raise UserError(
-                f"{run.path}: {counts['dropped']} of {counts['read']} samples of {split} have more than "
+                f"{path}: {counts['dropped']} of {counts['read']} samples of {which} have more than "
                 f"max_length={config.max_length} tokens, the longest, {longest}, has {tokens}; "
                 f"--set max_length={tokens}, or --set too_long=drop, or --set too_long=truncate_prompt"
             )
-        if split == "train" and not kept:
+        if split == "train" and not counts["kept"]:
             left_out = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT if counts[reason])
             raise UserError(
-                f"{run.path}: none of the {counts['read']} samples of train can be learnt "
+                f"{path}: none of the {counts['read']} samples of train can be learnt "
                 f"({left_out or 'it is empty'}); it needs rows with answers, no longer than max_length"
             )
 
@@ -289,14 +320,15 @@ def _load(folder: Path, key: str) -> Tokens | None:
     """The tokens in a folder of the cache; None where there is none, or it is not whole."""
     try:
         counts = json.loads((folder / COUNTS).read_text(encoding="utf-8"))
-        offsets, prompts, rows = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("offsets", "prompts", "rows")
-        )
+        names = ("offsets", "prompts", "rows", "corpora")
+        offsets, prompts, rows, corpus_N = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
+        corpora = counts.pop("corpora")
         ids, learn = _map(folder / "ids.bin", np.int32), _map(folder / "learn.bin", np.uint8)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         return None
-    whole = len(ids) == len(learn) == int(offsets[-1]) and len(rows) == len(prompts) == len(offsets) - 1
-    return Tokens(ids, learn, offsets, prompts, rows, counts, key) if whole else None
+    whole = len(ids) == len(learn) == int(offsets[-1])
+    whole = whole and len(rows) == len(prompts) == len(corpus_N) == len(offsets) - 1
+    return Tokens(ids, learn, offsets, prompts, rows, counts, key, corpora, corpus_N) if whole else None
 
 
 def _map(file: Path, kind: type) -> np.ndarray:

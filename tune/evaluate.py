@@ -1,7 +1,8 @@
 """What a model says about the rows of the evaluation splits, and how good that is.
 
 A split is evaluated three ways: the loss of the right answers, greedy generation, and for tasks with labels the
-probability of each label word. `evaluate` looks at one model; `write_evaluation` sets base and tuned side by side.
+probability of each label word; of a mixture each corpus by itself, by its own metrics and labels, and then the whole.
+`evaluate` looks at one model; `write_evaluation` sets base and tuned side by side.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tune.errors import UserError
+from tune.questions import Questions, accepted, ask, first_labelled
 from tune.results import Evaluation, append_samples
+from tune.runs import MIXTURE
 
 if TYPE_CHECKING:
     from tune.data import Tokens
@@ -26,79 +29,8 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 
-#: Evaluated unless the user names others.
-EVALUATION_SPLITS = ("validation", "test")
 #: What a model may say beyond the longest label word before it counts as not having stopped.
 SLACK = 2
-
-
-@dataclass(frozen=True)
-class Questions:
-    """The labelled rows of a split that are evaluated: N samples in file order, and their prompts.
-
-    found_N: each row's number in the split's Tokens, or -1 where it was dropped for its length.
-    """
-
-    split: str
-    samples: list[dict[str, Any]]
-    prompts: list[list[int]]
-    found_N: np.ndarray
-
-    @property
-    def references(self) -> list[list[str]]:
-        return [accepted(sample) for sample in self.samples]
-
-
-def accepted(sample: dict[str, Any]) -> list[str]:
-    """All accepted answers of a sample: its `meta.references`, else its output."""
-    return list(sample["meta"].get("references") or [sample["output"]])
-
-
-def labelled_splits(run: Run, wanted: Sequence[str] | None = None) -> tuple[list[str], list[str]]:
-    """The splits to evaluate, and notes about those that can't be.
-
-    Without `wanted`: validation and test, those that the run has with labels. Raises UserError where a split that the
-    user named is missing or has no labelled row.
-    """
-    if wanted is not None:
-        for split in wanted:
-            if not _labelled(run, split):
-                raise UserError(f"{run.file(split)}: no row has a label, so there is nothing to compare answers with")
-        return list(dict.fromkeys(wanted)), []
-    here = [split for split in EVALUATION_SPLITS if run.splits.get(split)]
-    usable = [split for split in here if _labelled(run, split)]
-    return usable, [f"{split}: no row has a label; not evaluated" for split in here if split not in usable]
-
-
-def _labelled(run: Run, split: str) -> bool:
-    return any(is_labelled(sample) for sample in run.rows(split))
-
-
-def is_labelled(sample: dict[str, Any]) -> bool:
-    """Whether a row has an answer to compare with; rows of public test sets may have none."""
-    return bool(sample["meta"].get("labelled", True)) and bool(sample["output"])
-
-
-def ask(run: Run, split: str, tokens: Tokens, prompter: Any, limit: int | None = None) -> Questions:
-    """The questions of a split: its labelled rows, or the first `limit` of them.
-
-    A prompt is what was tokenised for training (cut to length, where the settings say so); a row that was too long to
-    be trained on is asked in full. Raises UserError for a row whose label the run doesn't know.
-    """
-    number = {int(row): index for index, row in enumerate(tokens.rows)}
-    samples, found = [], []
-    for row, sample in enumerate(run.rows(split)):
-        if limit is not None and len(samples) >= limit:
-            break
-        if is_labelled(sample):
-            if run.labels and str(sample["meta"].get("label")) not in run.labels:
-                known = ", ".join(run.labels)
-                raise UserError(f"{run.file(split)}:{row + 1}: 'label' in 'meta' must be one of {known}")
-            samples.append(sample)
-            found.append(number.get(row, -1))
-    fresh = iter(prompter.prompt_ids([s for s, index in zip(samples, found, strict=True) if index < 0]))
-    prompts = [next(fresh) if i < 0 else tokens.sample(i)[0][: tokens.prompts[i]].tolist() for i in found]
-    return Questions(split, samples, prompts, np.array(found, dtype=np.int64))
 
 
 def evaluate(
@@ -114,8 +46,9 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate one model, as it stands, on the labelled rows of `splits`.
 
-    Settings read: eval_limit (rows of each split), max_new_tokens (for tasks without labels) and loss. `tokens` holds
-    each split's tokens, `row_tokens` the length of a packed row; both as in training.
+    Settings read: eval_limit (rows of each split, of a mixture: of each corpus and split), max_new_tokens (for tasks
+    without labels) and loss. `tokens` holds each split's tokens, `row_tokens` the length of a packed row; both as in
+    training.
 
     - answer_loss: mean negative log-likelihood (nats) of the learnt tokens of the rows that were not too long; with
       `loss: all` of the answer's.
@@ -124,49 +57,106 @@ def evaluate(
       With two labels also auc, and accuracy at the threshold that is best on validation. Beside them stand majority,
       and bag_of_characters: a linear model fitted to the train split.
     - perplexity: exp(answer_loss).
+
+    Of a mixture, a section `validation/NAME` for each corpus holds the figures that its rows get in a run of their
+    own, and the section `validation` the answer_loss and exact_match of all rows together.
     """
     from tune.objectives import cut_at_samples, unwrapped
 
     if not hasattr(unwrapped(model), "packed_rows"):  # a model that was loaded, not trained here
         cut_at_samples(model)
-    say = report or (lambda _: None)
     evaluation = Evaluation({}, [])
-    asked = [ask(run, split, tokens[split], prompter, config.eval_limit) for split in splits]
-    likelihoods: dict[str, np.ndarray] = {}
-    for questions in asked:
-        split = questions.split
-        if not questions.samples:
+    asked = {split: ask(run, split, tokens[split], prompter, config.eval_limit) for split in splits}
+    said: list[Answers] = []
+    for split, questions_of in asked.items():
+        if not questions_of:
             raise UserError(f"{run.path}: the {split} split has no labelled row, so there is nothing to evaluate")
-        say(f"{split}: loss")
-        nll_N, count_N = _answer_nll(model, questions, tokens[split], config, row_tokens)
-        if run.labels:
-            say(f"{split}: likelihood of the label words")
-            likelihoods[split] = label_log_probs(model, prompter, questions, list(run.labels.values()), row_tokens)
-        predictions = _predict(model, prompter, questions, run, config, report)
-        section = {"n": len(questions.samples), "answer_tokens": int(count_N.sum())}
-        section |= _loss_metrics(nll_N, count_N, run.metrics)
-        measured = _measured(run, questions, predictions)
-        section |= measured.figures()
-        evaluation.splits[split] = section
-        rows = _rows(questions, prompter, predictions, measured, nll_N, count_N, run, likelihoods.get(split))
-        evaluation.rows.extend(rows)
-        if missing := int((count_N == 0).sum()):
-            evaluation.notes.append(f"{split}: answer_loss leaves out {missing:,} rows without tokens (too long)")
-    if run.labels:
-        _add_label_scores(evaluation, run, asked, likelihoods)
+        work = (config, tokens[split], row_tokens, report)
+        here = [answer(model, prompter, questions, *work) for questions in questions_of]
+        if run.task == MIXTURE:
+            evaluation.splits[split] = _whole(here)
+        for answers in here:
+            evaluation.splits[answers.questions.section] = answers.figures()
+            if missing := int((answers.count_N == 0).sum()):
+                note = f"answer_loss leaves out {missing:,} rows without tokens (too long)"
+                evaluation.notes.append(f"{answers.questions.section}: {note}")
+        lines = np.concatenate([answers.questions.lines_N for answers in here])
+        rows = list(chain.from_iterable(_rows(answers, prompter) for answers in here))
+        evaluation.rows.extend(rows[at] for at in np.argsort(lines))
+        said += here
+    for part in run.parts:
+        if part.labels:
+            _add_label_scores(evaluation, part, [a for a in said if a.questions.run.corpus == part.corpus])
     return evaluation
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model made of N questions.
+
+    nll_N: summed nats of each right answer, of count_N tokens. log_p_NW: of each label word (label tasks).
+    """
+
+    questions: Questions
+    predictions: list[str]
+    measured: Measured
+    nll_N: np.ndarray
+    count_N: np.ndarray
+    log_p_NW: np.ndarray | None
+
+    def figures(self) -> dict[str, Any]:
+        """Their section of eval.json, without the label scores."""
+        section = {"n": len(self.predictions), "answer_tokens": int(self.count_N.sum())}
+        section |= _loss_metrics(self.nll_N, self.count_N, self.questions.run.metrics)
+        return section | self.measured.figures()
+
+
+def answer(
+    model: Any,
+    prompter: Any,
+    questions: Questions,
+    config: Any,
+    tokens: Tokens,
+    row_tokens: int,
+    report: Report | None = None,
+) -> Answers:
+    """Have a model answer the questions of one corpus and split."""
+    say, part = report or (lambda _: None), questions.run
+    say(f"{questions.section}: loss")
+    nll_N, count_N = _answer_nll(model, questions, tokens, config, row_tokens)
+    log_p_NW = None
+    if part.labels:
+        say(f"{questions.section}: likelihood of the label words")
+        log_p_NW = label_log_probs(model, prompter, questions, list(part.labels.values()), row_tokens)
+    predictions = _predict(model, prompter, questions, config, report)
+    return Answers(questions, predictions, _measured(questions, predictions), nll_N, count_N, log_p_NW)
+
+
+def _whole(here: Sequence[Answers]) -> dict[str, Any]:
+    """The section of a mixture's split as a whole: what means the same for every task."""
+    from tune.metrics.bootstrap import interval, mean
+
+    order = np.argsort(np.concatenate([answers.questions.lines_N for answers in here]))
+    nll_N = np.concatenate([answers.nll_N for answers in here])[order]
+    count_N = np.concatenate([answers.count_N for answers in here])[order]
+    exact_N = np.array([row["exact_match"] for answers in here for row in answers.measured.by_row()])[order]
+    section: dict[str, Any] = {"n": len(order), "answer_tokens": int(count_N.sum())}
+    section |= _loss_metrics(nll_N, count_N, ())
+    return section | {"exact_match": interval(exact_N[:, None], mean(0))}
 
 
 def write_samples(
     model: Any, prompter: Any, run: Run, config: Any, folder: Path, step: int, split: str = "validation", n: int = 4
 ) -> None:
-    """Add the model's answers to the first `n` rows of a split to samples.jsonl: what it says as training goes on.
+    """Add the model's answers to the first rows of a split to samples.jsonl: what it says as training goes on.
 
-    May be called between two steps: greedy generation draws no random number, and the model is left as it was.
+    `n` rows, of a mixture two of each corpus. May be called between two steps: greedy generation draws no random
+    number, and the model is left as it was.
     """
     from tune.generate import generate
 
-    samples = list(islice(filter(is_labelled, run.rows(split)), n))
+    shown = first_labelled(run, split, n if run.task != MIXTURE else 2)
+    samples = [sample for _, rows in shown for _, sample in rows]
     answers = generate(
         model,
         prompter.prompt_ids(samples),
@@ -257,16 +247,14 @@ def _row_for(lengths: np.ndarray, row_tokens: int) -> int:
 # ---- answers and scores
 
 
-def _predict(
-    model: Any, prompter: Any, questions: Questions, run: Run, config: Any, report: Report | None
-) -> list[str]:
+def _predict(model: Any, prompter: Any, questions: Questions, config: Any, report: Report | None) -> list[str]:
     from tune.generate import generate
 
-    most = config.max_new_tokens
-    if run.labels:
+    most, labels = config.max_new_tokens, questions.run.labels
+    if labels:
         # A right answer is no longer than the longest label word and the end of the turn.
         prompt = questions.prompts[0]
-        words = prompter.encode_answers(prompt, list(run.labels.values()))
+        words = prompter.encode_answers(prompt, list(labels.values()))
         most = max(len(ids) - len(prompt) for ids in words) + SLACK
     answers = generate(
         model,
@@ -274,7 +262,7 @@ def _predict(
         stop_ids=prompter.stop_ids,
         pad_id=prompter.pad_id,
         max_new_tokens=most,
-        report=(lambda text: report(f"{questions.split}: {text}")) if report else None,
+        report=(lambda text: report(f"{questions.section}: {text}")) if report else None,
     )
     return [prompter.decode(ids) for ids in answers]
 
@@ -289,44 +277,33 @@ def _loss_metrics(nll_N: np.ndarray, count_N: np.ndarray, metrics: Sequence[str]
     return found
 
 
-def _measured(run: Run, questions: Questions, predictions: list[str]) -> Measured:
+def _measured(questions: Questions, predictions: list[str]) -> Measured:
     from tune.metrics import measure
 
-    labels = _gold(questions) if run.labels else None
-    names = ["exact_match", *(name for name in run.metrics if name != "exact_match")]
-    return measure(run.task, names, predictions, questions.references, labels, run.labels)
+    part = questions.run
+    labels = questions.gold if part.labels else None
+    names = ["exact_match", *(name for name in part.metrics if name != "exact_match")]
+    return measure(part.task, names, predictions, questions.references, labels, part.labels)
 
 
-def _gold(questions: Questions) -> list[str]:
-    return [str(sample["meta"]["label"]) for sample in questions.samples]
-
-
-def _rows(
-    questions: Questions,
-    prompter: Any,
-    predictions: list[str],
-    measured: Measured,
-    nll_N: np.ndarray,
-    count_N: np.ndarray,
-    run: Run,
-    log_p_NW: np.ndarray | None,
-) -> Iterator[dict[str, Any]]:
+def _rows(answers: Answers, prompter: Any) -> Iterator[dict[str, Any]]:
     """The lines of predictions.jsonl about one model; `scores` holds what is known of the single row."""
-    labels = _gold(questions) if run.labels else None
-    scored = measured.by_row()
+    questions, codes = answers.questions, list(answers.questions.run.labels)
+    gold = questions.gold if codes else []
+    scored = answers.measured.by_row()
     for index, sample in enumerate(questions.samples):
-        scores: dict[str, Any] = {"nll": round(float(nll_N[index]), 6), "answer_tokens": int(count_N[index])}
-        scores |= scored[index]
-        if log_p_NW is not None and labels is not None:
-            codes, p_W = list(run.labels), np.exp(log_p_NW[index])
+        scores: dict[str, Any] = {"nll": round(float(answers.nll_N[index]), 6)}
+        scores |= {"answer_tokens": int(answers.count_N[index]), **scored[index]}
+        if answers.log_p_NW is not None:
+            p_W = np.exp(answers.log_p_NW[index])
             likeliest = codes[int(p_W.argmax())]
             scores |= {"probabilities": {code: round(float(p), 9) for code, p in zip(codes, p_W, strict=True)}}
-            scores |= {"likeliest": likeliest, "likeliest_correct": float(likeliest == labels[index])}
+            scores |= {"likeliest": likeliest, "likeliest_correct": float(likeliest == gold[index])}
         yield {
             "id": sample["meta"]["id"],
             "split": questions.split,
             "prompt": prompter.prompt_text(sample),
-            "prediction": predictions[index],
+            "prediction": answers.predictions[index],
             "references": accepted(sample),
             "scores": scores,
         }
@@ -335,55 +312,66 @@ def _rows(
 # ---- label tasks: likelihoods, and what a figure has to beat
 
 
-def _add_label_scores(
-    evaluation: Evaluation, run: Run, asked: Sequence[Questions], log_p: Mapping[str, np.ndarray]
-) -> None:
-    """Add the scores of the label words' probabilities, and the baselines, to the sections of label tasks."""
+def _add_label_scores(evaluation: Evaluation, part: Run, said: Sequence[Answers]) -> None:
+    """Add the scores of the label words' probabilities, and the baselines, to the sections of a corpus with labels."""
     from tune.metrics.baselines import majority
     from tune.metrics.likelihood import label_scores
 
-    codes = list(run.labels)
-    threshold = _threshold(codes, asked, log_p)
-    if len(codes) == 2 and threshold is None:
-        evaluation.notes.append("accuracy_at_threshold: there is no validation split to choose the threshold on")
-    for questions in asked:
-        section, gold = evaluation.splits[questions.split], _gold(questions)
-        section |= label_scores(np.exp(log_p[questions.split]), gold, codes, threshold=threshold)
+    codes = list(part.labels)
+    threshold = _threshold(codes, said)
+    if said and len(codes) == 2 and threshold is None:
+        name = f"{part.corpus}: " if part.corpus else ""
+        note = "accuracy_at_threshold: there is no validation split to choose the threshold on"
+        evaluation.notes.append(name + note)
+    for answers in said:
+        section, gold = evaluation.splits[answers.questions.section], answers.questions.gold
+        assert answers.log_p_NW is not None
+        section |= label_scores(np.exp(answers.log_p_NW), gold, codes, threshold=threshold)
         if threshold is not None:
             section["accuracy_at_threshold"]["threshold"] = threshold
         section["majority"] = majority(gold)
-        if bag := _bag_of_characters(run, questions):
+        if bag := _bag_of_characters(answers.questions):
             section["bag_of_characters"] = bag
 
 
-def _threshold(codes: list[str], asked: Sequence[Questions], log_p: Mapping[str, np.ndarray]) -> float | None:
+def _threshold(codes: list[str], said: Sequence[Answers]) -> float | None:
     """With two labels, the probability of the positive one from which on validation it is best called so."""
     from tune.metrics.likelihood import best_threshold, positive_index
 
-    validation = next((questions for questions in asked if questions.split == "validation"), None)
-    if validation is None or len(codes) != 2:
+    validation = next((answers for answers in said if answers.questions.split == "validation"), None)
+    if validation is None or validation.log_p_NW is None or len(codes) != 2:
         return None
     positive = positive_index(codes)
-    right = np.array([label == codes[positive] for label in _gold(validation)])
-    return best_threshold(np.exp(log_p["validation"][:, positive]), right)
+    right = np.array([label == codes[positive] for label in validation.questions.gold])
+    return best_threshold(np.exp(validation.log_p_NW[:, positive]), right)
 
 
-def _bag_of_characters(run: Run, questions: Questions) -> dict[str, float] | None:
-    """The accuracy of a linear model that read the train split; None where there is nothing to read."""
+def _bag_of_characters(questions: Questions) -> dict[str, float] | None:
+    """The accuracy of a linear model that read the corpus's train rows; None where there is nothing to read."""
     from tune.metrics.accuracy import correct
     from tune.metrics.baselines import labelled_texts
     from tune.metrics.bootstrap import interval, mean
 
-    predict = _linear_model(run.path, run.fingerprint) if questions.split != "train" else None
-    texts, labels = labelled_texts(questions.samples, run.labels)
-    return interval(correct(predict(texts), labels), mean(0)) if predict and texts else None
+    part = questions.run
+    if questions.split == "train":
+        return None
+    key = (part.path, part.fingerprint, questions.section, len(questions.samples))
+    if key not in _baselines:
+        predict = _linear_model(part.path, part.fingerprint, part.corpus)
+        texts, labels = labelled_texts(questions.samples, part.labels)
+        _baselines[key] = interval(correct(predict(texts), labels), mean(0)) if predict and texts else None
+    return _baselines[key]
 
 
-@lru_cache(maxsize=1)  # base and tuned, validation and test: fitted once for all of them
-def _linear_model(path: Path, _fingerprint: str) -> Callable[..., list[str]] | None:
+#: The figures of the linear models: base and tuned are held against the same ones, and each is fitted once.
+_baselines: dict[tuple[Path, str, str, int], dict[str, float] | None] = {}
+
+
+@lru_cache(maxsize=1)  # validation and test of a corpus; models of many labels are too large to keep them all
+def _linear_model(path: Path, _fingerprint: str, corpus: str) -> Callable[..., list[str]] | None:
     from tune.metrics.baselines import fit_characters, labelled_texts
     from tune.runs import open_run
 
-    run = open_run(path)
-    texts, labels = labelled_texts(run.rows("train") if "train" in run.splits else (), run.labels)
+    (part,) = [part for part in open_run(path).parts if part.corpus == corpus]
+    texts, labels = labelled_texts(part.rows("train") if "train" in part.splits else (), part.labels)
     return fit_characters(texts, labels) if texts else None

@@ -311,7 +311,7 @@ class _Training:
         """`nll_fn` on the validation samples, in shorter rows if memory wants it."""
         longest = round_up(int(valid.lengths.max()))
         row_tokens = max(self.row_tokens, longest)
-        samples = range(min(len(valid), self.config.eval_limit or len(valid)))
+        samples = valid.first(self.config.eval_limit)
         while True:
             with contextlib.suppress(torch.OutOfMemoryError):
                 return self.nll_fn(self.model, valid, row_tokens, samples)

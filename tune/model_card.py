@@ -11,6 +11,7 @@ from typing import Any
 from tune.config import TINY, Config
 from tune.export import serving
 from tune.results import MODELS
+from tune.runs import MIXTURE
 from tune.tables import BASELINES, metric_names, show_figure
 
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
@@ -48,13 +49,14 @@ _TASKS = {
     "mrc": ("阅读理解", "reading comprehension"),
     "summarization": ("摘要", "summarization"),
     "dialogue": ("对话", "dialogue"),
+    MIXTURE: ("多语料混合", "a mixture of corpora"),
 }
 
 
 @dataclass(frozen=True)
 class Facts:
     """What a card is drawn from. `corpus`: what the run's own card says of it: title, license (as the Hub calls it),
-    terms (the licence in the recipe's words), homepage, citation."""
+    terms (the licence in the recipe's words), homepage, citation; of a mixture licenses: {corpus: its terms}."""
 
     folder: Path
     config: Config
@@ -80,6 +82,7 @@ def draw_card(facts: Facts, *, curve: bool) -> str:
         "intro_en": en,
         "tiny": facts.config.model == TINY,
         "results": _results(facts.evaluation),
+        "mixture": facts.manifest.get("task") == MIXTURE,
         "meanings": _meanings(facts.evaluation),
         "curve": curve,
         "lineage": _lineage(facts),
@@ -173,7 +176,7 @@ def _intro(facts: Facts) -> tuple[str, str]:
 
 
 def _results(evaluation: dict[str, Any]) -> str:
-    """A table a split: base, tuned, and below them what any model has to beat."""
+    """A table a section: base, tuned, and below them what any model has to beat."""
     shown = [name for name in MODELS if evaluation.get(name)]
     parts = []
     for split in {split: None for name in shown for split in evaluation[name]}:
@@ -205,8 +208,8 @@ def _lineage(facts: Facts) -> str:
         home = f" <{corpus['homepage']}>" if re.fullmatch(r"https?://[^\s<>]+", corpus.get("homepage", "")) else ""
         license = corpus.get("terms") or corpus.get("license") or "未说明 not stated"
         lines.append(f"语料 Corpus: {cell(title)}{home}；许可 licence: {cell(license)}")
-        version, sha256 = cell(recipe.get("version", "")), _short(recipe.get("sha256"))
-        lines.append(f"配方 Recipe: `{recipe.get('name')}` {version} (sha256 `{sha256}`)")
+        lines += _corpora(facts)
+        lines.append(f"配方 Recipe: {_recipe(recipe)}")
         rows = ", ".join(
             f"{split} {counts['written']:,}" for split, counts in facts.manifest.get("splits", {}).items()
         )
@@ -221,7 +224,24 @@ def _lineage(facts: Facts) -> str:
     folder = "adapter" if _adapts(facts.config) else "model"
     lines.append(f"结果 Result: `{folder}/`, method `{facts.config.method}`, seed {facts.config.seed}")
     lines.append("语料与基座的许可对结果同样有效。The licences of corpus and base model hold for the result.")
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(line if line.startswith("  - ") else f"- {line}" for line in lines)
+
+
+def _corpora(facts: Facts) -> list[str]:
+    """Of a mixture a line a corpus: how much of the train rows it is, what it was made by, its licence."""
+    lines = []
+    for name, entry in sorted(facts.manifest.get("mixture", {}).get("corpora", {}).items()):
+        share, written, repeats = (entry.get(key, 0) for key in ("realised", "written", "repeats"))
+        rows = f"{share:.1%} (train {written:,}" + (f", 重复 repeats {repeats:,})" if repeats else ")")
+        license = cell(facts.corpus.get("licenses", {}).get(name) or "未说明 not stated")
+        fingerprint = f"fingerprint `{_short(entry.get('fingerprint'))}`"
+        made = f"{_recipe(entry.get('recipe', {}))}, {fingerprint}"
+        lines.append(f"  - `{cell(name)}`: {rows}; {made}；许可 licence: {license}")
+    return lines
+
+
+def _recipe(recipe: dict[str, Any]) -> str:
+    return f"`{recipe.get('name')}` {cell(recipe.get('version', ''))} (sha256 `{_short(recipe.get('sha256'))}`)"
 
 
 def _short(digest: str | None) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,15 +34,6 @@ SIZES = {
     "cuda": ((32768, 16384, 8192), (16384, 8192, 4096, 2048, 1024)),
     "cpu": ((4096, 2048, 1024), (1024,)),
 }
-#: What became of samples, by the keys of `Tokens.counts`, in the words of the table.
-COUNTS = (
-    ("truncated", "of them shortened"),
-    ("dropped", "dropped as too long"),
-    ("unlabelled", "without a label"),
-    ("empty", "without an answer"),
-    ("special", "with special tokens in the answer"),
-    ("rewritten", "rewritten by the chat template"),
-)
 #: Arithmetic of a GPU in eager mode, a second: 46,910 tokens/s with LoRA on Qwen3-0.6B, measured on an H100. A slower
 #: GPU, which takes longer, has more to gain from compiling than this says.
 EAGER_FLOPS = 8e13
@@ -55,9 +45,10 @@ COMPILE_FROM = 300
 class Plan:
     """What plan.json holds; the counts are of the train split.
 
-    answer_tokens: learnt tokens. pack: tokens a row. packs: rows of the whole run. most_packs: of its fullest step.
-    fill: real tokens a row token. warmup_steps: in which the learning rate rises. parameters, memory: by part;
-    memory["peak"] <= memory["limit"], bytes. seconds: of training, about, without compiling; None before a probe.
+    answer_tokens: learnt tokens. corpora: of a mixture, what became of each corpus, split by split. pack: tokens a
+    row. packs: rows of the whole run. most_packs: of its fullest step. fill: real tokens a row token. warmup_steps: in
+    which the learning rate rises. parameters, memory: by part; memory["peak"] <= memory["limit"], bytes. seconds: of
+    training, about, without compiling; None before a probe.
     """
 
     run: str
@@ -72,6 +63,7 @@ class Plan:
     truncated: int
     unlabelled: int
     splits: dict[str, dict[str, int]]
+    corpora: dict[str, dict[str, dict[str, int]]]
     batch: int
     pack: int
     packs: int
@@ -130,6 +122,7 @@ def make_plan(
         device=device.name,
         **_count(train),
         splits={split: {"samples": len(part), **part.counts} for split, part in tokens.items()},
+        corpora={split: _count_corpora(part) for split, part in tokens.items() if part.corpora},
         batch=config.batch,
         pack=choice.pack,
         packs=survey.packs,
@@ -149,7 +142,7 @@ def make_plan(
         memory=choice.memory.facts() | {"limit": choice.limit},
         seconds=None,
         compile_seconds=None,
-        notes=(*shape.notes, *_method_notes(config), *choice.notes, *survey.notes),
+        notes=(*shape.notes, *_method_notes(config), *choice.notes, *survey.notes, *_lost(train)),
     )
 
 
@@ -162,6 +155,30 @@ def _count(tokens: Tokens) -> dict[str, int]:
         "longest": int(tokens.lengths.max()),
     }
     return counted | {key: tokens.counts.get(key, 0) for key in ("dropped", "truncated", "unlabelled")}
+
+
+def _count_corpora(tokens: Tokens) -> dict[str, dict[str, int]]:
+    """For each corpus that has rows in a split: samples, tokens, learnt tokens, longest, and what was left out."""
+    names, place_N = list(tokens.corpora), tokens.corpus_N
+    learnt_N = np.add.reduceat(tokens.learn_L, tokens.offsets[:-1], dtype=np.int64) if len(tokens) else place_N
+    found = {}
+    for place, name in enumerate(names):
+        here = place_N == place
+        found[name] = {
+            "samples": int(here.sum()),
+            "tokens": int(tokens.lengths[here].sum(dtype=np.int64)),
+            "answer_tokens": int(learnt_N[here].sum()),
+            "longest": int(tokens.lengths[here].max(initial=0)),
+            **tokens.corpora[name],
+        }
+    return {name: counts for name, counts in found.items() if counts["read"]}
+
+
+def _lost(train: Tokens) -> Iterator[str]:
+    """The corpora of a mixture that nothing will be learnt from."""
+    for name, counts in train.corpora.items():
+        if counts["read"] and not counts["kept"]:
+            yield f"{name}: none of its {counts['read']:,} train rows is left to learn from"
 
 
 def count_steps(samples: int, config: Config) -> int:
@@ -311,9 +328,6 @@ def _flops(shape: Shape, method: str) -> float:
     return (6 if method == "full" else 4) * weights
 
 
-# --- the plan as people read it ---------------------------------------------------------------------------------
-
-
 def timed(plan: Plan, measured: Probe) -> Plan:
     """The plan with about how many seconds training will take; evaluation is not in it, compiling apart."""
     return replace(
@@ -321,58 +335,3 @@ def timed(plan: Plan, measured: Probe) -> Plan:
         seconds=round(plan.packs * measured.row, 1),
         compile_seconds=round(measured.start, 1) if plan.compile else None,
     )
-
-
-def print_plan(plan: Plan, file: Any = None) -> None:
-    """Print the plan as a table of two columns, and its notes."""
-    out = file or sys.stdout
-    rows = list(_lines(plan))
-    if out.isatty():
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, show_header=False)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(overflow="fold")
-        for name, value in rows:
-            # Text, not str: rich would read [brackets] as markup.
-            table.add_row(Text(name), Text(value))
-        Console(file=out, highlight=False).print(table)
-    else:
-        width = max(len(name) for name, _ in rows)
-        for name, value in rows:
-            print(f"{name:<{width}}  {value}", file=out)
-    for note in plan.notes:
-        print(f"note: {note}", file=out)
-
-
-def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
-    yield "model", f"{plan.model}, method {plan.method}, on {plan.device}"
-    counts = plan.splits["train"]
-    yield (
-        "samples",
-        f"{plan.samples:,}" + "".join(f", {counts[key]:,} {what}" for key, what in COUNTS if counts.get(key)),
-    )
-    share = plan.answer_tokens / plan.tokens
-    yield "tokens", f"{plan.tokens:,} (longest sample {plan.longest:,}), {plan.answer_tokens:,} learnt ({share:.0%})"
-    for split, counts in plan.splits.items():
-        if split != "train":
-            yield split, f"{counts['samples']:,} samples"
-    a_step = f"{plan.packs_per_step:.3g} a step of {plan.batch} samples"
-    yield "packs", f"{plan.packs:,} of {plan.pack:,} tokens, {a_step}, {plan.fill:.0%} full"
-    yield "steps", f"{plan.steps:,} ({plan.epochs:.4g} epochs), {plan.warmup_steps:,} of warm-up"
-    total, trainable = plan.parameters["total"], plan.parameters["trainable"]
-    yield "parameters", f"{trainable:,} of {total:,} trainable ({trainable / total:.2%})"
-    if plan.attention:
-        yield "attention", plan.attention
-    yield "checkpointing", f"{'on' if plan.checkpointing else 'off'}: {plan.checkpointing_why}"
-    yield "compile", f"{'on' if plan.compile else 'off'}: {plan.compile_why}"
-    peak, limit = size(plan.memory["peak"]), size(plan.memory["limit"])
-    yield "memory", f"about {peak} of {limit} at the peak ({plan.memory['moment']})"
-    for part, bytes_ in plan.memory["parts"].items():
-        if bytes_:
-            yield f"  {part}", size(bytes_)
-    if plan.seconds is not None:
-        compiling = f", and {duration(plan.compile_seconds)} to compile" if plan.compile_seconds is not None else ""
-        yield "time", f"about {duration(plan.seconds)} of training{compiling}"

@@ -100,12 +100,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _corpus(run: Path) -> dict[str, Any]:
     """What the run's data card says of the corpus; its front matter has the licence as the Hub calls it."""
-    recipe = _json(run / "card.json").get("recipe")
-    known = recipe if isinstance(recipe, dict) else {}
+    card = _json(run / "card.json")
+    known, mixture = (said if isinstance(said := card.get(key), dict) else {} for key in ("recipe", "mixture"))
     try:
         text = (run / "README.md").read_text(encoding="utf-8")
     except (OSError, ValueError):
-        return known
+        text = ""
     head = text.split("\n---", 1)[0] if text.startswith("---\n") else ""
     fields = re.findall(r"^(license|license_name|pretty_name): *(.+)$", head, flags=re.MULTILINE)
     found = {key: value.strip().strip('"') for key, value in fields}
@@ -113,6 +113,7 @@ def _corpus(run: Path) -> dict[str, Any]:
         found
         | {key: value for key, value in known.items() if value and key != "license"}
         | {"terms": known.get("license")}
+        | {"licenses": {name: entry.get("license") for name, entry in mixture.get("corpora", {}).items()}}
     )
 
 

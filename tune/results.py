@@ -20,8 +20,9 @@ MODELS = ("base", "tuned")
 class Evaluation:
     """What one model made of some splits.
 
-    splits: {split: {"n": rows, metric: {"value", "low", "high"}, …}}. rows: one a question, {"id", "split", "prompt",
-    "prediction", "references", "scores"}, in the order of splits and files. notes: what was not done, and why.
+    splits: {section: {"n": rows, metric: {"value", "low", "high"}, …}}; a section is a split, and of a mixture also one
+    corpus of it, like `validation/lcqmc`. rows: one a question, {"id", "split", "prompt", "prediction", "references",
+    "scores"}, in the order of splits and files. notes: what was not done, and why.
     """
 
     splits: dict[str, dict[str, Any]]

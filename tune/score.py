@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tune.errors import UserError
 from tune.metrics import FROM_LOSS, accuracy, majority, score
 from tune.metrics.bleu import bleu_signature
-from tune.runs import Run
+from tune.questions import accepted, is_labelled
+from tune.runs import MIXTURE, Run
 from tune.tables import show_figure, text_table
 
 #: Where an unnamed split is looked for.
@@ -27,13 +28,21 @@ class Scores(dict[str, Any]):
     run, task, split; n: rows scored; unlabelled: rows without an answer, which aren't; metrics: {name: {"value",
     "low", "high"}} in 0..1, in label tasks with `majority`, what the most frequent label alone would score;
     signatures: sacrebleu's, by metric; notes: what was not scored and what to know of it.
+
+    Of a mixture, metrics has the exact_match of all rows, and corpora {name: {task, n, metrics, signatures}}.
     """
 
     def __str__(self) -> str:
-        rows = [[name, show_figure(name, figure)] for name, figure in self["metrics"].items()]
-        lines = [text_table([f"{self['split']}, {self['n']:,} rows", "% [95 %]"], rows)]
-        lines += [f"{name}: {text}" for name, text in self["signatures"].items()]
+        lines = _lines(self["split"], self)
+        for name, part in self.get("corpora", {}).items():
+            lines += ["", *_lines(f"{self['split']}/{name}", part)]
         return "\n".join([*lines, *(f"note: {note}" for note in self["notes"])])
+
+
+def _lines(head: str, scores: dict[str, Any]) -> list[str]:
+    rows = [[name, show_figure(name, figure)] for name, figure in scores["metrics"].items()]
+    table = text_table([f"{head}, {scores['n']:,} rows", "% [95 %]"], rows)
+    return [table, *(f"{name}: {text}" for name, text in scores["signatures"].items())]
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,8 @@ def score_file(run: Run, predictions: Path, split: str | None = None) -> Scores:
 
     The file holds JSON lines {"id", "prediction"} in any order, other keys ignored, or plain text: a prediction a
     line for each row of the split, in its order. Without `split` it is the one the first id belongs to; for plain
-    text test if that has labels, else validation. Rows without a label may be predicted but aren't scored.
+    text test if that has labels, else validation. Rows without a label may be predicted but aren't scored. A mixture's
+    rows are scored corpus by corpus; a corpus none of whose rows is predicted is left out, and noted.
     Raises UserError for a file in neither shape, missing, unknown or repeated ids, and a split without labels.
     """
     said = list(_read(predictions))
@@ -58,55 +68,72 @@ def score_file(run: Run, predictions: Path, split: str | None = None) -> Scores:
     samples = list(run.rows(split))
     notes: list[str] = []
     text_of = _by_id(run, split, samples, said, predictions, notes)
-    labelled = _scorable(run, samples, notes)
-    if not labelled:
+    scored: list[tuple[Run, Samples]] = []
+    for part in run.parts:
+        own = [sample for sample in samples if run.corpus_of(sample) == part.corpus]
+        if part.corpus and not any(sample["meta"]["id"] in text_of for sample in own):
+            notes += [f"{part.corpus}: no row of it is predicted; not scored"] if own else []
+        elif labelled := _scorable(part, own, notes):
+            scored.append((part, labelled))
+    if not scored:
         raise UserError(f"{run.file(split)}: no row has a label, so there is nothing to compare predictions with")
-    if missing := [sample["meta"]["id"] for sample in labelled if sample["meta"]["id"] not in text_of]:
+    ids = [sample["meta"]["id"] for _, labelled in scored for sample in labelled]
+    if missing := [id for id in ids if id not in text_of]:
         raise UserError(
-            f"{predictions}: {_some(missing, 'row')} of {split} without a prediction; predict all {len(labelled):,}"
+            f"{predictions}: {_some(missing, 'row')} of {split} without a prediction; predict all {len(ids):,}"
         )
-    return Scores(
-        {"run": run.name, "task": run.task, "split": split, "n": len(labelled)}
-        | {"unlabelled": sum(not _is_labelled(sample) for sample in samples)}
-        | _figures(run, labelled, [text_of[sample["meta"]["id"]] for sample in labelled], notes)
-        | {"notes": notes}
-    )
+    scores: dict[str, Any] = {"run": run.name, "task": run.task, "split": split, "n": len(ids)}
+    scores["unlabelled"] = sum(not is_labelled(sample) for sample in samples)
+    by_corpus = {
+        part.corpus: {"task": part.task, "n": len(labelled)} | _figures(part, labelled, text_of, notes)
+        for part, labelled in scored
+    }
+    if run.task != MIXTURE:
+        return Scores(scores | by_corpus[""] | {"notes": notes})
+    # What means the same for every task, over the rows in the order of the file.
+    chosen = set(ids)
+    whole = [sample for sample in samples if sample["meta"]["id"] in chosen]
+    scores |= _figures(replace(run, metrics=()), whole, text_of, [])
+    return Scores(scores | {"corpora": by_corpus, "notes": notes})
 
 
-def _figures(run: Run, samples: Samples, predictions: list[str], notes: list[str]) -> dict[str, Any]:
+def _figures(run: Run, samples: Samples, text_of: dict[str, str], notes: list[str]) -> dict[str, Any]:
+    """Metrics and signatures of rows of a run or of a part."""
     names = ["exact_match", *(name for name in run.metrics if name != "exact_match")]
-    references = [sample["meta"].get("references") or [sample["output"]] for sample in samples]
+    predictions = [text_of[sample["meta"]["id"]] for sample in samples]
+    references = [accepted(sample) for sample in samples]
     labels = [sample["meta"]["label"] for sample in samples] if run.labels else None
     metrics = score(run.task, names, predictions, references, labels, run.labels)
     if labels is not None:
         metrics["majority"] = majority(labels)
         read = accuracy.label_reader(run.labels)
         if mute := sum(read(text) is None for text in predictions):
-            notes.append(f"texts that name no label, or several, counted as wrong: {mute:,} of {len(predictions):,}")
-    notes += [
-        f"{name} is not scored: it follows from a model's loss, not from texts" for name in names if name in FROM_LOSS
-    ]
+            counted = f"{mute:,} of {len(predictions):,}"
+            _note(notes, run, f"texts that name no label, or several, counted as wrong: {counted}")
+    for name in names:
+        if name in FROM_LOSS:
+            _note(notes, run, f"{name} is not scored: it follows from a model's loss, not from texts")
     orders = {name: int(name[-1]) for name in names if name in ("bleu2", "bleu4")}
     most = max(map(len, references))
     return {"metrics": metrics, "signatures": {name: bleu_signature(order, most) for name, order in orders.items()}}
 
 
+def _note(notes: list[str], run: Run, text: str) -> None:
+    notes.append(f"{run.corpus}: {text}" if run.corpus else text)
+
+
 def _scorable(run: Run, samples: Samples, notes: list[str]) -> Samples:
     """The rows with an answer to compare with; in label tasks, with one that is their label."""
-    labelled = [sample for sample in samples if _is_labelled(sample)]
+    labelled = [sample for sample in samples if is_labelled(sample)]
     if len(labelled) < len(samples):
-        notes.append(f"rows without a label, not scored: {len(samples) - len(labelled):,}")
+        _note(notes, run, f"rows without a label, not scored: {len(samples) - len(labelled):,}")
     if not run.labels:
         return labelled
     read = accuracy.label_reader(run.labels)
     asked = [sample for sample in labelled if read(sample["output"]) == sample["meta"].get("label")]
     if len(asked) < len(labelled):
-        notes.append(f"rows that ask for a text and not for a label, not scored: {len(labelled) - len(asked):,}")
+        _note(notes, run, f"rows that ask for a text and not for a label, not scored: {len(labelled) - len(asked):,}")
     return asked
-
-
-def _is_labelled(sample: dict[str, Any]) -> bool:
-    return bool(sample["meta"].get("labelled", True)) and bool(sample["output"])
 
 
 # ---- the file of predictions
@@ -155,7 +182,7 @@ def _split_of(run: Run, said: list[_Said]) -> str:
         if any(sample["meta"]["id"] == said[0].id for sample in run.rows(split)):
             return split
     for split in here:
-        if any(map(_is_labelled, run.rows(split))):
+        if any(map(is_labelled, run.rows(split))):
             return split
     raise UserError(f"{run.path}: no row of the run has a label, so there is nothing to compare predictions with")
 

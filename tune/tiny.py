@@ -33,7 +33,7 @@ def tiny_tokenizer(run: Run) -> PreTrainedTokenizerFast:
     from transformers import PreTrainedTokenizerFast
 
     split = "train" if "train" in run.splits else next(iter(run.splits))
-    characters = set("systemuserassistant\n ").union(*run.labels.values())
+    characters = set("systemuserassistant\n ").union(*(word for part in run.parts for word in part.labels.values()))
     for sample in run.rows(split):
         characters.update(*_texts(sample))
     special = [END_OF_TEXT, TURN, END_OF_TURN, UNKNOWN]

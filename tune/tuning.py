@@ -20,7 +20,6 @@ from tune.errors import UserError
 from tune.folder import begin, check_place, open_tuning, write_local
 from tune.lock import check_hashes, hashes_of, read_lock, write_lock
 from tune.runs import MANIFEST, Run, open_run
-from tune.settings import did_you_mean
 
 if TYPE_CHECKING:
     from tune.data import Tokens
@@ -199,7 +198,7 @@ def prepare(
 def show_plan(work: Work, stream: TextIO) -> None:
     """The plan, and the first row that will be learnt."""
     from tune.marked import print_pack
-    from tune.plan import print_plan
+    from tune.plan_table import print_plan
 
     print_plan(work.plan, file=stream)
     print_pack(
@@ -294,15 +293,17 @@ def evaluated(work: Work, splits: list[str], progress: Report) -> Evaluation:
 
 
 def _evaluated_splits(run: Run, config: Config, notes: list[str]) -> list[str]:
-    from tune.evaluate import labelled_splits
-    from tune.metrics import FROM_LOSS, METRICS
+    from tune.metrics import check_metrics
+    from tune.questions import labelled_splits
 
     if config.eval == "none":
         return []
-    known = [*METRICS, *FROM_LOSS]
-    if unknown := [name for name in run.metrics if name not in known]:
-        hint = did_you_mean(unknown[0], known, "there are")
-        raise UserError(f"{run.path / MANIFEST}: metrics: {unknown[0]!r} is not a metric{hint}")
+    for part in run.parts:
+        try:
+            check_metrics(part.metrics, part.task, part.labels)
+        except UserError as error:
+            place = f"mixture.corpora.{part.corpus}.metrics" if part.corpus else "metrics"
+            raise UserError(f"{run.path / MANIFEST}: {place}: {error}") from None
     splits, why_not = labelled_splits(run)
     notes += why_not
     if not splits:

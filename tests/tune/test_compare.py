@@ -31,7 +31,6 @@ def tunings(tmp_path_factory) -> list[Path]:
 
 def say(folder: Path, answers: list[str] | None) -> None:
     """Put other answers into a tuning's files, right ones for None."""
-    from tune.evaluate import _gold, ask  # noqa: F401
     from tune.metrics import score
     from tune.runs import open_run
 

@@ -14,8 +14,9 @@ import torch
 from tuned_by_hand import ROW_TOKENS, Work, work_on
 
 from tune.errors import UserError
-from tune.evaluate import _chunks, accepted, ask, evaluate, label_log_probs, labelled_splits, write_samples
+from tune.evaluate import _chunks, evaluate, label_log_probs, write_samples
 from tune.generate import generate
+from tune.questions import accepted, ask, labelled_splits
 from tune.results import read_evaluation, read_lines, read_predictions, write_evaluation
 from tune.runs import open_run
 
@@ -149,7 +150,7 @@ def test_what_stands_beside_an_accuracy(pair_work):
 
 
 def test_words_of_unequal_token_counts(pair_work):
-    questions = ask(pair_work.run, "validation", pair_work.tokens["validation"], pair_work.prompter)
+    (questions,) = ask(pair_work.run, "validation", pair_work.tokens["validation"], pair_work.prompter)
     words = {"0": "不", "1": "相同相同相同"}
     log_p_NW = label_log_probs(pair_work.model, pair_work.prompter, questions, list(words.values()), ROW_TOKENS)
     assert np.exp(log_p_NW).sum(axis=1) == pytest.approx(1)
@@ -202,7 +203,7 @@ def test_a_prompt_cut_for_training_is_cut_in_evaluation(cache):
     cut = work_on(open_run(GOLDEN / "mrc"), cache, sets=("max_length=90", "too_long=truncate_prompt"))
     tokens = cut.tokens["validation"]
     assert len(tokens) == 6 and tokens.counts["truncated"] > 0
-    questions = ask(cut.run, "validation", tokens, cut.prompter)
+    (questions,) = ask(cut.run, "validation", tokens, cut.prompter)
     assert [len(prompt) for prompt in questions.prompts] == tokens.prompts.tolist()
     assert max(map(len, questions.prompts)) < 90
 

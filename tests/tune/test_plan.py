@@ -21,7 +21,8 @@ from tune.data import Tokens
 from tune.errors import UserError
 from tune.memory import GIB, LINEARS, Device, Setting, Shape, estimate
 from tune.pack import step_samples
-from tune.plan import Plan, count_steps, make_plan, print_plan, timed
+from tune.plan import Plan, count_steps, make_plan, timed
+from tune.plan_table import print_plan
 from tune.survey import choose_row_tokens, survey_rows
 from tune.timing import Probe, duration, probe
 

@@ -14,10 +14,11 @@ from tune.metrics import accuracy, bleu, bootstrap, cmrc, drcd, rouge
 from tune.metrics.baselines import bag_of_characters, labelled_texts, majority
 from tune.metrics.bootstrap import Figure, mean
 from tune.metrics.likelihood import best_threshold, label_scores
+from tune.settings import did_you_mean
 
 __all__ = [
-    "FROM_LOSS", "METRICS", "Metric", "bag_of_characters", "best_threshold", "label_scores", "labelled_texts",
-    "majority", "measure", "row_scores", "score",
+    "FROM_LOSS", "METRICS", "Metric", "bag_of_characters", "best_threshold", "check_metrics", "label_scores",
+    "labelled_texts", "majority", "measure", "row_scores", "score",
 ]  # fmt: skip
 
 #: Metrics of a recipe that no text decides: they follow from the model's answer loss.
@@ -196,12 +197,22 @@ def row_scores(*rows: Any, **more: Any) -> list[dict[str, float]]:
     return measure(*rows, **more).by_row()
 
 
+def check_metrics(names: Sequence[str], task: str, label_words: Mapping[str, str] | None) -> None:
+    """Raise UserError where a recipe names a metric that there is not, or that its labels don't allow."""
+    known = [*METRICS, *FROM_LOSS]
+    for name in names:
+        if name not in known:
+            raise UserError(f"{name!r} is not a metric{did_you_mean(name, known, 'there are')}")
+        if name not in FROM_LOSS:
+            _metric(name, task, label_words)
+
+
 def _metric(name: str, task: str, label_words: Mapping[str, str] | None) -> Metric:
     if name not in METRICS:
         raise UserError(f"{name!r} is not a metric that texts can be scored by; there are {', '.join(METRICS)}")
     metric = METRICS[name]
     if metric.needs_labels and not label_words:
-        raise UserError(f"{name} compares labels, but this run of task {task} has no label words")
+        raise UserError(f"{name} compares labels, but this {task} corpus has no label words")
     if name == "f1" and label_words and "1" not in label_words:
         raise UserError(f'f1 is the F1 of class "1", but the labels of the run are {", ".join(label_words)}')
     return metric

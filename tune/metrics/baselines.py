@@ -67,8 +67,10 @@ def labelled_texts(samples: Iterable[dict[str, Any]], words: Mapping[str, str]) 
         if not meta.get("label") or read(sample["output"]) != meta["label"]:
             continue
         fields = meta.get("fields") or {}
+        # In a mixture every row has fields a and b, those of other tasks empty ones.
+        pair = meta.get("task", "pair") == "pair" and {"a", "b"} <= fields.keys()
         message = "\n".join(filter(None, (sample["instruction"], sample["input"])))
-        texts.append((fields["a"], fields["b"]) if {"a", "b"} <= fields.keys() else message)
+        texts.append((fields["a"], fields["b"]) if pair else message)
         labels.append(meta["label"])
     return texts, labels
 

@@ -104,7 +104,7 @@ def test_figures_of_the_loss_are_left_to_it() -> None:
     ("metrics", "words", "message"),
     [
         (["rouge3"], {}, "'rouge3' is not a metric that texts can be scored by; there are exact_match, accuracy"),
-        (["accuracy"], {}, "accuracy compares labels, but this run of task mrc has no label words"),
+        (["accuracy"], {}, "accuracy compares labels, but this mrc corpus has no label words"),
         (["f1"], {"a": "甲", "b": "乙"}, 'f1 is the F1 of class "1", but the labels of the run are a, b'),
         (["accuracy"], WORDS, "the reference '好' names no label of the run"),
     ],
