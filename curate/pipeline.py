@@ -52,7 +52,7 @@ def curate_recipe(
     started = time.perf_counter()
     templates = load_templates(recipe.templates_path, recipe.task, recipe.fields)
     place = out or default_place(recipe, sources, limit)
-    context = Context(recipe.family, dict(recipe.labels), seed, workers or os.cpu_count() or 1)
+    context = Context(recipe.family, dict(recipe.labels), seed, workers or os.cpu_count() or 1, templates)
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jingtiao-")))
         report("reading the source")

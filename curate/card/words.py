@@ -201,6 +201,8 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "in_validation": ("也在验证集中", "also stands in validation"),
     "in_train": ("也曾在训练集中", "also stood in train"),
     "over_cap": ("同类的行已经够多", "enough rows of its kind were kept"),
+    "over_ratio": ("标签太常见，按比例减少", "its label is frequent and was thinned"),
+    "not_sampled": ("没有抽中", "not drawn"),
     # Kinds of change.
     "full_width": ("全角字母和数字改为半角（字符）", "full-width letters and digits folded (characters)"),
     "ideographic_space": ("全角空格改为空格（字符）", "ideographic spaces made spaces (characters)"),

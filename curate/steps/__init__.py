@@ -13,10 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.lazy import pl
 from curate.tasks import Task
+
+if TYPE_CHECKING:
+    from curate.formatting.templates import TemplateSet
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Step:
 
     `binding`: its rejects also hold on evaluation splits (definition or form). `groups`: a judgement about rows that
     share a key; it has nothing to say of a row that shares its key with no other, and need not be shown one.
+    `choice`: nothing is wrong with the rows it rejects, they were merely not chosen; their texts aren't kept.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Step:
     reasons: tuple[str, ...] = ()
     binding: bool = False
     groups: bool = False
+    choice: bool = False
 
     @property
     def module(self) -> ModuleType:
@@ -45,12 +50,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Context:
-    """What a step may know beside the rows: the task, the recipe's labels, the seed, and how many processes to use."""
+    """What a step may know beside the rows: the task, the recipe's labels, the seed, how many processes to use, and
+    the recipe's templates (None where rows are judged without being made samples)."""
 
     task: Task
     labels: dict[str, str]
     seed: int
     workers: int = 1
+    templates: TemplateSet | None = None
 
 
 @dataclass
@@ -94,7 +101,9 @@ STEPS: dict[str, Step] = {
         Step("exact_dedup", "judgement", ("same_text", "swapped", "same_key"), groups=True),
         Step("split", "judgement"),
         Step("leak_check", "judgement", ("in_test", "in_validation"), groups=True),
-        Step("cap", "judgement", ("over_cap",)),
+        Step("balance", "judgement", ("over_ratio",), choice=True),
+        Step("cap", "judgement", ("over_cap",), choice=True),
+        Step("sample", "judgement", ("not_sampled",), choice=True),
         Step("chunk", "local"),
         Step("segment", "local"),
     )
