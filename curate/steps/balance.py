@@ -35,7 +35,7 @@ def judge(keys: pl.DataFrame, options: Options, context: Context) -> pl.DataFram
     train = keys.filter((pl.col("split") == "train") & pl.col("label").is_not_null())
     if not len(train):
         return verdicts(train)
-    rarest = train["label"].value_counts()["count"].min()
+    rarest = min(train["label"].value_counts()["count"].to_list())
     most = int(Fraction(str(options.ratio)) * rarest)  # as written: 1.15 × 100 is 115, not 114.99…
     drawn = train.select("rid", "label", lot=lot(pl.col("order"), "balance", context.seed))
     rank = pl.struct("lot", "rid").rank("ordinal").over("label")
