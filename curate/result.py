@@ -57,7 +57,7 @@ def finish(
             "name": recipe.name,
             "version": recipe.version,
             "sha256": recipe.sha256,
-            "overrides": recipe.overrides,
+            "overrides": recipe.told_overrides,
         },
         "seed": options["seed"],
         "limit": options["limit"],
@@ -189,7 +189,7 @@ def _reproduce(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]
             f"--source {entry['split']}={entry['file']}" for entry in manifest["sources"] if "member" not in entry
         ]
         words += sorted({f"--source {e['file']}" for e in manifest["sources"] if "member" in e})
-    words += [f"--set {key}={_shown(value)}" for key, value in recipe.overrides.items()]
+    words += [f"--set {key}={_shown(value)}" for key, value in recipe.told_overrides.items()]
     words += [f"--limit {options['limit']}"] if options["limit"] is not None else []
     words += [f"--seed {options['seed']}"] if options["seed"] else []
     return " ".join(words)
@@ -217,6 +217,7 @@ def _local(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]) ->
         "command": sys.argv,
         "lang": options["lang"],
         "recipe": str(recipe.path.resolve()),
+        "overrides": recipe.overrides,
         "sources": [_absolute(text) for text in options["sources"]],
         "seconds": round(seconds, 3),
         "rows_per_second": round(rows / seconds) if seconds else 0,

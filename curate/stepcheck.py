@@ -159,6 +159,8 @@ def _check_task(document: Document, problems: Problems, named: list[tuple[str, i
             problems.add(
                 trail, "'convert_script' moves the answers of task mrc: add 'locate_answer' after it", key=True
             )
+        if name == "token_length":
+            _check_tokens(document, problems, named, index, task)
         if name in _OF_LABELS and not task.has_labels:
             problems.add(trail, f"{name!r} needs labels; task {task.name} has none", key=True)
         options = _raw_options(document, index, name)
@@ -189,12 +191,47 @@ def _check_chunk(document: Document, problems: Problems, named: list[tuple[str, 
     trail = ("steps", index, "chunk", "mode")
     if task.name != "classification":
         problems.add(trail, f"the parts of a text have no {task.answer} of their own; use 'mode: cut'")
-    after = [name for name, at in named if at > index and name != "segment"]
+    after = [name for name, at in named if at > index and name not in ("segment", "token_length")]
     before = [name for name, at in named if at < index and STEPS[name].kind == "judgement"]
     if after or not before:
         problems.add(
-            trail, "'split' makes rows of a row: it stands behind the judgements, and only 'segment' after it"
+            trail,
+            "'split' makes rows of a row: it stands behind the judgements, only 'segment' and 'token_length' after it",
         )
+
+
+def _check_tokens(
+    document: Document, problems: Problems, named: list[tuple[str, int]], index: int, task: Task
+) -> None:
+    """Samples are measured as they will be written: nothing behind may change or remove them."""
+    options = _raw_options(document, index, "token_length")
+    trail = _name_trail(problems, index, "token_length")
+    later = [name for name, at in named if at > index and name != "segment"]
+    if later:
+        problems.add(trail, f"'token_length' measures what is written and must stand behind {later[-1]!r}", key=True)
+    for name, at in named:
+        if name == "segment" and (at < index) != (_raw_options(document, at, name).get("as") == "text"):
+            where = "before" if at < index else "behind"
+            problems.add(
+                trail, f"'token_length' must stand {where} 'segment', which cuts the text as written", key=True
+            )
+        parts = name == "chunk" and _raw_options(document, at, name).get("mode") == "split"
+        if parts and options.get("on_long", "keep") != "keep":
+            problems.add(
+                (*trail, "on_long"), "the parts that 'chunk' makes go together; use 'keep' and a smaller chunk"
+            )
+    name = options.get("tokenizer")
+    if isinstance(name, str) and name:
+        from curate.text.tokens import folder_problem
+
+        if problem := folder_problem(name):
+            problems.add((*trail, "tokenizer"), problem)
+    if options.get("on_long") != "truncate_context":
+        return
+    if task.name == "pair":
+        problems.add((*trail, "on_long"), "a sentence pair has nothing that may be shortened; use 'reject'")
+    if task.name == "mrc" and "locate_answer" not in dict(named):
+        problems.add((*trail, "on_long"), "contexts are cut around their answers: add 'locate_answer' before it")
 
 
 def _name_trail(problems: Problems, index: int, name: str) -> Trail:

@@ -315,7 +315,9 @@ def _check_funnel(rows: dict[str, list[Row]], rejected: list[Row], manifest: Row
 def _check_steps(rows: dict[str, list[Row]], rejected: list[Row], manifest: Row) -> list[str]:
     found = []
     for entry in manifest["steps"]:
-        if [key for key in entry if key != "moved"] != list(STEP) or entry["split"] not in manifest["splits"]:
+        if [key for key in entry if key not in ("moved", "tokens")] != list(STEP) or entry["split"] not in manifest[
+            "splits"
+        ]:
             return [f"manifest.steps: {entry}: the keys must be {', '.join(STEP)}, the split a known one"]
     for split, counts in manifest["splits"].items():
         steps = [entry for entry in manifest["steps"] if entry["split"] == split]

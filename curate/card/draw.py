@@ -22,6 +22,8 @@ Words = dict[str, str]
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 #: The percentiles that the table of lengths shows.
 _PERCENTILES = ("p5", "p50", "p95", "p99", "max")
+#: What token_length counts at each limit.
+_CUTS = ("answer_cut", "answer_lost")
 #: With more source files than this, the card tells of their folders.
 MANY_FILES = 40
 
@@ -49,6 +51,7 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         "conflicts": _conflicts(card, w),
         "duplicates": _duplicates(card, w),
         "lengths": _lengths(card, w),
+        **_tokens(card, w),
         **_segmentation(card, w),
         "changes": _changes(card, w, says),
         "repairs": _repairs(card, says),
@@ -105,6 +108,10 @@ def _findings(card: Card, w: Words) -> list[str]:
     train = card["duplicates"].get("train")
     if train and train["rows"]:
         found.append(w["found_duplicates"].format(**_part(train["rows"], train["of"])))
+    if tokens := _measured(card).get("train"):
+        cut = [(limit, n) for limit, n in tokens["answer_cut"].items() if n]
+        for limit, n in cut[-1:]:  # the longest at which answers suffer still
+            found.append(w["found_tokens"].format(limit=_n(int(limit)), **_part(n, tokens["samples"])))
     for split, labels in card["labels"].items():
         if labels.get(""):
             found.append(w["found_unlabelled"].format(split=w[split], rows=_n(labels[""])))
@@ -225,6 +232,25 @@ def _lengths(card: Card, w: Words) -> str:
         for name, measured in card["lengths"].get(split, {}).items()
     ]
     return table([f"{w['split']} {w['field']}", *_PERCENTILES], rows)
+
+
+def _measured(card: Card) -> dict[str, Any]:
+    """What token_length measured, by split."""
+    return {entry["split"]: entry["tokens"] for entry in card["steps"] if entry.get("tokens", {}).get("samples")}
+
+
+def _tokens(card: Card, w: Words) -> dict[str, str]:
+    found = _measured(card)
+    lengths = [[split, *(_n(numbers[p]) for p in _PERCENTILES)] for split, numbers in found.items()]
+    cut = [
+        [split, _n(int(limit)), *(_with_share(numbers[kind][limit], numbers["samples"]) for kind in _CUTS)]
+        for split, numbers in found.items()
+        for limit in numbers["answer_cut"]
+    ]
+    return {
+        "tokens": table([w["split"], *_PERCENTILES], lengths) if found else "",
+        "tokens_cut": table([w["split"], w["limit"], *(w[kind] for kind in _CUTS)], cut),
+    }
 
 
 def _segmentation(card: Card, w: Words) -> dict[str, str]:

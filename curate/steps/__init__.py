@@ -20,6 +20,7 @@ from curate.tasks import Task
 
 if TYPE_CHECKING:
     from curate.formatting.templates import TemplateSet
+    from curate.text.tokens import Lengths, TokenCounter
 
 
 @dataclass(frozen=True)
@@ -50,27 +51,33 @@ class Step:
 
 @dataclass(frozen=True)
 class Context:
-    """What a step may know beside the rows: the task, the recipe's labels, the seed, how many processes to use, and
-    the recipe's templates (None where rows are judged without being made samples)."""
+    """What a step may know beside the rows: the task, the recipe's labels, the seed, how many processes to use.
+
+    `templates` are the recipe's (None where no step looks at samples), `tokens` counts by the tokenizer that
+    token_length names, `split` is the one that a local step's rows are in.
+    """
 
     task: Task
     labels: dict[str, str]
     seed: int
     workers: int = 1
     templates: TemplateSet | None = None
+    tokens: TokenCounter | None = None
+    split: str = "train"
 
 
 @dataclass
 class Outcome:
     """What a local step did: the rows (all of them), verdicts, and counts of what it changed.
 
-    `words` is a frame of `word`, `count` where the step counts words.
+    `words` is a frame of `word`, `count` where the step counts words, `tokens` the lengths of samples it measured.
     """
 
     rows: pl.DataFrame
     verdicts: pl.DataFrame | None = None
     counts: dict[str, int] = field(default_factory=dict)
     words: pl.DataFrame | None = None
+    tokens: Lengths | None = None
 
 
 def verdicts(
@@ -105,6 +112,7 @@ STEPS: dict[str, Step] = {
         Step("cap", "judgement", ("over_cap",), choice=True),
         Step("sample", "judgement", ("not_sampled",), choice=True),
         Step("chunk", "local"),
+        Step("token_length", "local", ("too_long",)),
         Step("segment", "local"),
     )
 }

@@ -42,6 +42,20 @@ def cut_at(text: str, most: int, start: int = 0) -> int:
     return _anywhere(text, start, limit)
 
 
+def cut_from(text: str, least: int, most: int) -> int:
+    """Where a text may begin that loses its first `least` characters or a few more, but not those from `most` on.
+
+    The first end of a sentence from `least` on; else the first pause, else `least`.
+    """
+    if not least:
+        return 0
+    for pattern in (_END, _PAUSE):
+        for found in pattern.finditer(text, 0, most):
+            if (stop := found.end() - _opens(text, 0, found)) >= least:
+                return stop
+    return least
+
+
 def _opens(text: str, start: int, found: re.Match[str]) -> bool:
     """Whether the straight quote at the end of a match opens what follows: then as many stand before it as close."""
     return found[0][-1] == '"' and text.count('"', start, found.end() - 1) % 2 == 0
