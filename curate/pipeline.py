@@ -95,6 +95,7 @@ def curate_recipe(
             "seed": seed,
             "limit": limit,
             "lang": lang,
+            "tokenizer": tokens.sha256 if tokens else "",
             "started": started,
             "sources": sources,
             "own_recipe": recipe.path != recipe_path(recipe.name),

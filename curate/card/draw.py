@@ -242,14 +242,18 @@ def _measured(card: Card) -> dict[str, Any]:
 def _tokens(card: Card, w: Words) -> dict[str, str]:
     found = _measured(card)
     lengths = [[split, *(_n(numbers[p]) for p in _PERCENTILES)] for split, numbers in found.items()]
+    heads = [f"{split} {w[kind]}" for split in found for kind in _CUTS]
+    limits = next(iter(found.values()))["answer_cut"] if found else ()
     cut = [
-        [split, _n(int(limit)), *(_with_share(numbers[kind][limit], numbers["samples"]) for kind in _CUTS)]
-        for split, numbers in found.items()
-        for limit in numbers["answer_cut"]
+        [
+            _n(int(limit)),
+            *(_with_share(one[kind][limit], one["samples"]) for one in found.values() for kind in _CUTS),
+        ]
+        for limit in limits
     ]
     return {
         "tokens": table([w["split"], *_PERCENTILES], lengths) if found else "",
-        "tokens_cut": table([w["split"], w["limit"], *(w[kind] for kind in _CUTS)], cut),
+        "tokens_cut": table([w["limit"], *heads], cut),
     }
 
 

@@ -69,7 +69,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "limit": ("截断长度", "Cut at"),
     "answer_cut": ("答案被截断", "Answer cut"),
-    "answer_lost": ("其中整个答案丢失", "of these, all of the answer"),
+    "answer_lost": ("其中整个丢失", "of these all of it"),
     "found_tokens": (
         "训练集 {of} 条样本中有 {rows} 条（{share}）超过 {limit} 个词元，截断时会伤及答案。",
         "{rows} of the {of} training samples ({share}) are longer than {limit} tokens: cut there, they lose of "

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from curate.formatting.render import render, unlabelled
 from curate.lazy import pl
 from curate.steps import Context, Outcome, verdicts
-from curate.text.sentences import cut_at, cut_from
+from curate.text.sentences import cut_at, cut_from, sentences_around
 from curate.text.tokens import Length, Lengths
 
 #: Lengths that models are commonly tuned with: what would be cut there is counted.
@@ -173,16 +173,23 @@ def _shorter_text(record: Record, excess: int, context: Context) -> Record | Non
 
 
 def _shorter_context(record: Record, excess: int, context: Context) -> Record | None:
-    """What goes is shared out over both sides of the answers, so that these keep their place in what is left."""
+    """What goes is shared out over both sides of the answers, so that these keep their place in what is left.
+
+    The sentences that they stand in stay whole as long as there is enough beside them.
+    """
     text, starts = record["context"] or "", record["answer_starts"] or []
     spans = [(at, at + len(answer)) for at, answer in zip(starts, record["answers"], strict=True) if at >= 0]
     if not spans:
         return None
+    drop = _characters(text, excess, context)
     first, last = min(start for start, _ in spans), max(stop for _, stop in spans)
+    begin, finish = sentences_around(text, first, last)
+    if begin + len(text) - finish >= drop:
+        first, last = begin, finish
     spare = first + len(text) - last
     if not spare:
         return None
-    drop = min(_characters(text, excess, context), spare)
+    drop = min(drop, spare)
     before = drop * first // spare
     start = cut_from(text, before, first)
     stop = len(text) - (drop - before)

@@ -56,6 +56,18 @@ def cut_from(text: str, least: int, most: int) -> int:
     return least
 
 
+def sentences_around(text: str, first: int, last: int) -> tuple[int, int]:
+    """Where the sentences that hold the characters from `first` to `last` begin and end."""
+    start = 0
+    for found in _END.finditer(text):
+        stop = found.end() - _opens(text, 0, found)
+        if stop <= first:
+            start = stop
+        elif stop >= last:
+            return start, stop
+    return start, len(text)
+
+
 def _opens(text: str, start: int, found: re.Match[str]) -> bool:
     """Whether the straight quote at the end of a match opens what follows: then as many stand before it as close."""
     return found[0][-1] == '"' and text.count('"', start, found.end() - 1) % 2 == 0

@@ -21,6 +21,8 @@ from curate.types import UserError
 
 #: The files of a tokenizer that are looked at; only the first one must be there.
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+#: Samples encoded together: enough to keep the cores busy, few enough that their tokens take little memory.
+CHUNK = 2048
 #: What chat templates may ask for is today's date: here always this one, so that a day decides no byte.
 _TODAY = datetime(2026, 1, 1)
 _LOCAL_WAY = "or download its tokenizer.json and tokenizer_config.json into a folder and name that"
@@ -90,6 +92,10 @@ class TokenCounter:
 
         Raises UserError, naming the sample, where training and inference would not begin alike.
         """
+        chunks = (samples[at : at + CHUNK] for at in range(0, len(samples), CHUNK))
+        return [length for chunk in chunks for length in self._measure(chunk)]
+
+    def _measure(self, samples: list[dict[str, Any]]) -> list[Length]:
         from tune.errors import UserError as TuneError
 
         answered = [sample for sample in samples if sample["output"]]
@@ -164,7 +170,8 @@ def _folder(name: str) -> Path:
             if (fetched / FILES[0]).is_file():
                 return fetched
             raise ValueError("it has no tokenizer.json there")
-        why = f"{hub.constants.ENDPOINT} can't be reached"
+        off = hub.constants.HF_HUB_OFFLINE
+        why = "HF_HUB_OFFLINE forbids asking it" if off else f"{hub.constants.ENDPOINT} can't be reached"
     except Exception as error:  # whatever the hub's client makes of names, answers and connections
         why = _first(error)
     raise UserError(
