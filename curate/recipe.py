@@ -119,7 +119,7 @@ class Recipe(RecipeFields):
     def told_overrides(self) -> dict[str, Any]:
         """Its overrides as a run tells them: of a file or folder only the name, wherever on this machine it lies."""
         return {
-            key: Path(value).name if key in _NAMING_FILES and Path(str(value)).exists() else value
+            key: Path(str(value)).name if key in _NAMING_FILES and Path(str(value)).exists() else value
             for key, value in self.overrides.items()
         }
 

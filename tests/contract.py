@@ -10,6 +10,7 @@ What it takes the contract to mean where the text leaves room:
   counts rejects, `flags` flags, `moved` the rows that `split` brought (or took, negative) or `chunk` made of others:
   in − reasons + moved = out. `format` takes all parts of a row along when it rejects the row.
   The last `out` of a split is `written`. A flagged row that is rejected later, or moved, takes its flag along.
+- The entries of token_length carry `tokens` too: how long the samples are, and at which lengths answers are cut.
 - A `kept_id`, followed through rejected.jsonl, must end at a *written* row; only the reject's own null means "none".
 """
 

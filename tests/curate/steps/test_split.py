@@ -8,7 +8,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from helpers import curate, recipe_file, samples
+from contract import check_run
+from helpers import SPLITS as PARTS
+from helpers import card, curate, manifest, recipe_file, samples
 from hypothesis import given
 from hypothesis import strategies as st
 from rows import context, frame, key_table, said
@@ -140,6 +142,37 @@ def test_pairs_that_share_a_sentence(tmp_path: Path) -> None:
     assert not said_in["train"] & said_in["validation"]
     assert not said_in["train"] & said_in["test"]
     assert not said_in["validation"] & said_in["test"]
+
+
+def test_real_reviews_by_label(corpora: Path, tmp_path: Path) -> None:
+    """Of the reviews that come without a validation file each label gives its tenth, to within one review."""
+    path = corpora / "chnsenticorp" / "ChnSentiCorp_htl_all.csv"
+    overrides = ["segment.as=off", "split.stratify=label", "split.test=0.05"]
+    run = curate("chnsenticorp", tmp_path / "run", path, overrides=overrides).path
+    assert check_run(run) == []
+    counts = {name: Counter(row["meta"]["label"] for row in samples(run, name)) for name in PARTS}
+    for label in ("0", "1"):
+        total = sum(counted[label] for counted in counts.values())
+        assert total > 2000
+        assert abs(counts["validation"][label] - 0.1 * total) <= 1
+        assert abs(counts["test"][label] - 0.05 * total) <= 1
+    after = card(run)["leaks"]["after"]
+    assert after["validation"]["train"]["rows"] == after["test"]["train"]["rows"] == 0
+
+
+def test_real_pairs_that_share_a_sentence(corpora: Path, tmp_path: Path) -> None:
+    """Questions asked again and again stand on one side; by the pair alone many of them would stand on both."""
+    steps = ["normalise", "require", "exact_dedup"]
+    source = {"reader": "table", "files": {"train": "*train*", "validation": "*none*"}}
+    shared = []
+    for connected_too in (False, True):
+        step = {"split": {"validation": 0.1, "connected": connected_too}}
+        recipe = recipe_file(tmp_path / f"recipe-{connected_too}", "pair", [*steps, step], source=source)
+        run = curate(recipe, tmp_path / f"run-{connected_too}", corpora / "lcqmc" / "train.tsv", limit=40_000).path
+        shared.append(card(run)["leaks"]["after"]["validation"]["train"]["sentences"])
+        counted = manifest(run)["splits"]
+        assert 0.08 < counted["validation"]["written"] / counted["train"]["read"] < 0.12
+    assert shared[0] > 1000 and shared[1] == 0
 
 
 @pytest.mark.parametrize(

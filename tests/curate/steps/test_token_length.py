@@ -18,9 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import context, frame
 
+from curate.card import write_card
 from curate.card.measure import percentiles
+from curate.explain import explain
 from curate.formatting.templates import Template, TemplateSet
+from curate.preview import preview
 from curate.recipe import load_recipe
+from curate.resources import recipe_path
 from curate.steps import Context
 from curate.steps.token_length import LIMITS, Options, run
 from curate.types import UserError
@@ -250,6 +254,24 @@ def test_a_context_is_cut_at_sentence_ends_on_both_sides(tokenizer: Path) -> Non
     assert 0.5 < row["answer_starts"][0] / len(row["context"]) < 0.8
 
 
+def test_real_contexts_around_their_answers(corpora: Path, tokenizer: Path, tmp_path: Path) -> None:
+    """Every training sample fits, and every answer that stood in its context stands there still."""
+    text = recipe_path("cmrc2018").read_text(encoding="utf-8")
+    added = f"  - token_length: {{tokenizer: {tokenizer}, max: 700, on_long: truncate_context}}\n"
+    (tmp_path / "own.yaml").write_text(text.replace("  - segment: {as: meta}\n", added), encoding="utf-8")
+    source = f"train={corpora / 'cmrc2018' / 'squad_dev.json'}"
+    place = curate(tmp_path / "own.yaml", tmp_path / "run", source).path
+    assert check_run(place) == []
+    entry = next(entry for entry in manifest(place)["steps"] if entry["step"] == "token_length")
+    written = samples(place, "train")
+    assert entry["changes"]["texts_cut"] > 500 and entry["tokens"]["max"] <= 700
+    assert entry["reasons"]["too_long"] < 30
+    for row in written:
+        there = [answer for answer in row["meta"]["references"] if answer in row["instruction"] + row["input"]]
+        assert there or "some_answers" in row["meta"]["flags"]
+        assert len(there) == len(row["meta"]["references"]) or "some_answers" in row["meta"]["flags"]
+
+
 def test_evaluation_contexts_are_left_whole(tokenizer: Path) -> None:
     rows = frame("mrc", {"context": SENTENCE * 20, "question": "问？", "answers": ["云溪镇"], "answer_starts": [0]})
     out = run(rows, Options(tokenizer="x", max=180, on_long="truncate_context"), shown("mrc", tokenizer, "test"))
@@ -321,6 +343,9 @@ def test_a_run(on_long: str, tokenizer: Path, tmp_path: Path) -> None:
             assert row["meta"]["words"]["text"].replace(" ", "") in row["input"]
     card = (place / "README.md").read_text("utf-8")
     assert "长度（词元）" in card and "答案被截断" in card
+    write_card(place, "en")
+    assert "Lengths in tokens" in (english := (place / "README.md").read_text("utf-8")) and "Answer cut" in english
+    write_card(place, "zh")
     assert ("超过 100 个词元" in card) == (on_long == "keep")
     assert differing(place, curate(recipe, tmp_path / "more", source, workers=3).path) == []
     assert differing(place, curate(recipe, tmp_path / "small", source, slice_rows=3).path) == []
@@ -368,6 +393,20 @@ def test_rows_that_fail_and_rows_without_an_answer(tokenizer: Path, tmp_path: Pa
     counted = {e["split"]: e["tokens"] for e in manifest(place)["steps"] if e["step"] == "token_length"}
     assert counted["train"]["samples"] == counted["test"]["samples"] == 1
     assert counted["test"]["max"] < counted["train"]["max"], "only the prompt counts"
+
+
+def test_preview_and_explain_find_the_tokenizer(tokenizer: Path, tmp_path: Path) -> None:
+    """preview shows samples as they will be; explain reads the source again though the manifest has no path."""
+    source = reviews(tmp_path / "source")
+    recipe = recipe_file(tmp_path / "recipe", "classification", ["normalise", step("Some/name", max=60)])
+    words = [f"token_length.tokenizer={tokenizer}", "token_length.on_long=truncate_context"]
+    shown = preview(load_recipe(recipe, words), [str(source)], 5)
+    assert SENTENCE in shown and shown.rindex(SENTENCE * 2) < shown.rindex("sample")
+    place = curate(recipe, tmp_path / "run", source, overrides=words).path
+    assert str(tokenizer) not in (place / "manifest.json").read_text("utf-8") + (place / "README.md").read_text(
+        "utf-8"
+    )
+    assert "not read again" not in explain(place, "train/3")
 
 
 def test_no_torch(tokenizer: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.text.sentences import cut_at
+from curate.text.sentences import cut_at, cut_from, sentences_around
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,44 @@ def test_a_cut_goes_on_and_is_in_reach(text: str, most: int, start: int) -> None
     end = cut_at(text, most, start)
     if start < len(text):
         assert start < end <= min(len(text), start + most)
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most", "left"),
+    [
+        ("一句。二句。三句。", 0, 9, "一句。二句。三句。"),
+        ("一句。二句。三句。", 1, 9, "二句。三句。"),
+        ("一句。二句。三句。", 4, 9, "三句。"),
+        ("一句。二，句三句。", 4, 8, "句三句。"),
+        ("一句。二句三句四", 4, 6, "句三句四"),
+        ("他说：“走。”她没动。", 2, 8, "她没动。"),
+        ('他走了。"再见！"', 1, 8, '"再见！"'),
+    ],
+)
+def test_cut_from(text: str, least: int, most: int, left: str) -> None:
+    assert text[cut_from(text, least, most) :] == left
+
+
+@given(TEXT, st.integers(0, 60), st.integers(0, 60))
+def test_a_beginning_is_between_what_must_go_and_what_must_stay(text: str, one: int, other: int) -> None:
+    least, most = sorted((min(one, len(text)), min(other, len(text))))
+    assert least <= cut_from(text, least, most) <= most
+
+
+@pytest.mark.parametrize(
+    ("part", "around"),
+    [
+        ("二", "二句。”"),
+        ("句。二", "一句。二句。”"),
+        ("三", "三句"),
+        ("一句。", "一句。"),
+        ("“", "“！"),
+        ("”", "二句。”"),
+    ],
+)
+def test_sentences_around(part: str, around: str) -> None:
+    text = "一句。二句。”“！三句"
+    first = text.index(part)
+    start, stop = sentences_around(text, first, first + len(part))
+    assert text[start:stop] == around
+    assert start <= first and first + len(part) <= stop
