@@ -11,6 +11,9 @@ from typing import Any
 
 from curate.card.frontmatter import front_matter
 from curate.card.markdown import cell, fence, line, link, table
+from curate.card.numbers import count as _n
+from curate.card.numbers import part_of as _part
+from curate.card.numbers import with_share as _with_share
 from curate.card.words import meaning, words
 from curate.tables import funnel
 from curate.tasks import TASKS
@@ -381,27 +384,6 @@ def _record(fields: dict[str, Any] | None, w: Words) -> str:
 def _short(value: Any, limit: int) -> str:
     text = " / ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-# ---- numbers
-
-
-def _n(value: int) -> str:
-    return f"{value:,}"
-
-
-def _percent(part: int, whole: int) -> str:
-    if 0 < part < 0.0005 * whole:
-        return "<0.1 %"
-    return f"{100 * part / whole:.1f} %" if whole else "0.0 %"
-
-
-def _part(rows: int, of: int) -> dict[str, str]:
-    return {"rows": _n(rows), "of": _n(of), "share": _percent(rows, of)}
-
-
-def _with_share(part: int, whole: int) -> str:
-    return f"{_n(part)} ({_percent(part, whole)})" if part else "0"
 
 
 def _count(card: Card, step: str, kind: str, split: str | None = None) -> int:
