@@ -193,7 +193,7 @@ def _history(run: Path, manifest: dict[str, Any], name: str, work: Path) -> tupl
     try:
         if "recipe" not in local or "sources" not in local:
             raise UserError("local.json doesn't say where the source was")
-        overrides = manifest["recipe"]["overrides"].items()
+        overrides = local.get("overrides", manifest["recipe"]["overrides"]).items()
         recipe = load_recipe(local["recipe"], [f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in overrides])
         source = open_recipe_source(recipe, local["sources"], work)
         prefix, _, row = name.partition("#")[0].rpartition("/")

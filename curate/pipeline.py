@@ -8,13 +8,14 @@ which files are listed never show in the bytes.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate import versions
 from curate.ahead import in_passing
@@ -31,6 +32,9 @@ from curate.steps import Context
 from curate.tally import Tally
 from curate.types import UserError
 from curate.writing import write_slices
+
+if TYPE_CHECKING:
+    from curate.text.tokens import TokenCounter
 
 #: Rows a slice.
 SLICE_ROWS = 65_536
@@ -52,7 +56,8 @@ def curate_recipe(
     started = time.perf_counter()
     templates = load_templates(recipe.templates_path, recipe.task, recipe.fields)
     place = out or default_place(recipe, sources, limit)
-    context = Context(recipe.family, dict(recipe.labels), seed, workers or os.cpu_count() or 1)
+    tokens = token_counter(recipe)
+    context = Context(recipe.family, dict(recipe.labels), seed, workers or os.cpu_count() or 1, templates, tokens)
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jingtiao-")))
         report("reading the source")
@@ -60,13 +65,14 @@ def curate_recipe(
         sha = fingerprint(
             {
                 "recipe": recipe.sha256,
-                "overrides": recipe.overrides,
+                "overrides": recipe.told_overrides,
                 "templates": templates.sha256,
                 "seed": seed,
                 "limit": limit,
                 "lang": lang,
                 "sources": [_identity(file, source) for file in source.files],
                 "versions": versions.of(recipe),
+                **_named_files(recipe, tokens),
             }
         )
         finished = check_place(place, sha, force)
@@ -89,11 +95,31 @@ def curate_recipe(
             "seed": seed,
             "limit": limit,
             "lang": lang,
+            "tokenizer": tokens.sha256 if tokens else "",
             "started": started,
             "sources": sources,
             "own_recipe": recipe.path != recipe_path(recipe.name),
         }
         return finish(recipe, templates, source, local, state, written, tally, run, place, sha, options)
+
+
+def token_counter(recipe: Recipe) -> TokenCounter | None:
+    """What counts the tokens of samples, where a recipe measures them; UserError where its tokenizer can't be had."""
+    use = recipe.step("token_length")
+    if use is None:
+        return None
+    from curate.text.tokens import load_counter
+
+    return load_counter(use.options.tokenizer)
+
+
+def _named_files(recipe: Recipe, tokens: TokenCounter | None) -> dict[str, str]:
+    """The hashes of files that options name: it is what is in them that decides, not where they lie."""
+    found = {"tokenizer": tokens.sha256} if tokens else {}
+    segment = recipe.step("segment")
+    if segment is not None and segment.options.user_dict and Path(segment.options.user_dict).is_file():
+        found["user_dict"] = hashlib.sha256(Path(segment.options.user_dict).read_bytes()).hexdigest()
+    return found
 
 
 def default_place(recipe: Recipe, sources: list[str], limit: int | None) -> Path:

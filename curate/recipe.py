@@ -53,6 +53,10 @@ Columns = Annotated[
 Scalar = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=str | int | float | bool)]
 
 
+#: Overrides that name a file or a folder.
+_NAMING_FILES = ("segment.user_dict", "token_length.tokenizer")
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -112,9 +116,18 @@ class Recipe(RecipeFields):
         return resources.template_path(self.templates, self.path.parent)
 
     @property
+    def told_overrides(self) -> dict[str, Any]:
+        """Its overrides as a run tells them: of a file or folder only the name, wherever on this machine it lies."""
+        return {
+            key: Path(str(value)).name if key in _NAMING_FILES and Path(str(value)).exists() else value
+            for key, value in self.overrides.items()
+        }
+
+    @property
     def leading(self) -> tuple[StepUse, ...]:
-        """The local steps before the first judgement; without one, all but `segment`, which only adds to samples."""
-        ends = (i for i, use in enumerate(self.steps) if use.step.kind == "judgement" or use.name == "segment")
+        """The local steps before the first judgement; without one, all before those that look at samples."""
+        late = ("segment", "token_length")
+        ends = (i for i, use in enumerate(self.steps) if use.step.kind == "judgement" or use.name in late)
         return self.steps[: next(ends, len(self.steps))]
 
     @property

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from curate.lazy import pl
 from curate.run import Output
+from curate.steps import STEPS
 from curate.types import File, ReadReject
 
 _MISSING = "null"
+_CHOICES = [name for name, step in STEPS.items() if step.choice]
 
 
 def encode_records(rows: pl.DataFrame, fields: list[str]) -> pl.Expr:
@@ -41,15 +43,16 @@ def from_verdicts(
     """Rejects of a step with the records they had at that point. `said` has rid, reason, kept, score."""
     # A record may have a field `score` of its own (LCSTS).
     said = said.rename({"score": "verdict_score"})
+    step = pl.lit(step) if isinstance(step, str) else step
     return rows.join(said, on="rid", maintain_order="left").select(
         "rid",
         split=pl.lit(split) if isinstance(split, str) else split,
-        step=pl.lit(step) if isinstance(step, str) else step,
+        step=step,
         reason="reason",
         kept="kept",
         score="verdict_score",
         # A row that was merely not chosen (cap) says so without its text: nothing is wrong with it.
-        fields=pl.when(pl.col("reason") == "over_cap").then(pl.lit(_MISSING)).otherwise(encode_records(rows, fields)),
+        fields=pl.when(step.is_in(_CHOICES)).then(pl.lit(_MISSING)).otherwise(encode_records(rows, fields)),
     )
 
 

@@ -57,12 +57,12 @@ def finish(
             "name": recipe.name,
             "version": recipe.version,
             "sha256": recipe.sha256,
-            "overrides": recipe.overrides,
+            "overrides": recipe.told_overrides,
         },
         "seed": options["seed"],
         "limit": options["limit"],
         "fingerprint": fingerprint,
-        "versions": versions.of(recipe),
+        "versions": versions.of(recipe) | ({"tokenizer": options["tokenizer"][:16]} if options["tokenizer"] else {}),
         "task": recipe.task,
         "metrics": list(recipe.metrics),
         "labels": dict(recipe.labels),
@@ -190,7 +190,7 @@ def _reproduce(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]
             f"--source {entry['split']}={entry['file']}" for entry in manifest["sources"] if "member" not in entry
         ]
         words += sorted({f"--source {e['file']}" for e in manifest["sources"] if "member" in e})
-    words += [f"--set {key}={_shown(value)}" for key, value in recipe.overrides.items()]
+    words += [f"--set {key}={_shown(value)}" for key, value in recipe.told_overrides.items()]
     words += [f"--limit {options['limit']}"] if options["limit"] is not None else []
     words += [f"--seed {options['seed']}"] if options["seed"] else []
     return " ".join(words)
@@ -215,6 +215,7 @@ def _local(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]) ->
         "command": sys.argv,
         "lang": options["lang"],
         "recipe": str(recipe.path.resolve()),
+        "overrides": recipe.overrides,
         "sources": [_absolute(text) for text in options["sources"]],
         **costs(options["started"], manifest),
     }

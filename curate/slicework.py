@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from curate.lazy import pl
@@ -24,7 +25,7 @@ class SliceWork:
         self.rejects: list[pl.DataFrame] = []
         self.flags: list[pl.DataFrame] = []
         self.words: list[tuple[pl.DataFrame, dict[str, int]]] = []
-        self._context = context
+        self._context = replace(context, split=split)
 
     def run(self, use: Any) -> None:
         """Carry out one local step (a `StepUse`)."""
@@ -33,6 +34,8 @@ class SliceWork:
         self.derive(line, len(outcome.rows) - len(self.rows))
         self.rows = outcome.rows
         add(line.changes, outcome.counts)
+        if outcome.tokens is not None:
+            line.tokens = outcome.tokens
         if outcome.words is not None:
             self.words.append((outcome.words, outcome.counts))
         self.act(use.name, use.step.binding, outcome.verdicts)

@@ -17,6 +17,13 @@ from curate.yamlmarks import Document, Problems, Trail, did_you_mean
 _FIELD_OPTIONS = ("fields", "key", "field")
 #: locate_answer finds the answer in the text as it will be written, so what changes the text comes before it.
 _CHANGES_TEXT = ("normalise", "strip_markup", "convert_script")
+#: Steps that say nothing without labels, and options that may be `label`: where there are none, what to do instead.
+_OF_LABELS = ("label_conflict", "balance")
+_BY_LABEL = {
+    "cap": ("per", "use 'per: answer' or 'per: template'"),
+    "sample": ("per", "remove 'per'"),
+    "split": ("stratify", "remove 'stratify'"),
+}
 
 
 @dataclass(frozen=True)
@@ -152,29 +159,79 @@ def _check_task(document: Document, problems: Problems, named: list[tuple[str, i
             problems.add(
                 trail, "'convert_script' moves the answers of task mrc: add 'locate_answer' after it", key=True
             )
-        if name == "label_conflict" and not task.has_labels:
-            problems.add(trail, f"'label_conflict' needs labels; task {task.name} has none", key=True)
-        entry = document.data["steps"][index]
-        options = entry.get(name) if isinstance(entry, dict) else None
-        if name == "cap" and isinstance(options, dict) and options.get("per") == "label" and not task.has_labels:
-            problems.add((*trail, "per"), f"task {task.name} has no labels; use 'per: answer'")
+        if name == "token_length":
+            _check_tokens(document, problems, named, index, task)
+        if name in _OF_LABELS and not task.has_labels:
+            problems.add(trail, f"{name!r} needs labels; task {task.name} has none", key=True)
+        options = _raw_options(document, index, name)
+        option, cure = _BY_LABEL.get(name, ("", ""))
+        if options.get(option) == "label" and not task.has_labels:
+            problems.add((*trail, option), f"task {task.name} has no labels; {cure}")
+        if name == "split" and options.get("connected") is True and (task.name != "pair" or options.get("key")):
+            problems.add(
+                (*trail, "connected"), "'connected' is for task pair, by both of its sentences and no other key"
+            )
+
+
+def _raw_options(document: Document, index: int, name: str) -> dict[str, Any]:
+    """What the file says of a step's options; empty where it says nothing, or nothing that could be read."""
+    entry = document.data["steps"][index]
+    options = entry.get(name) if isinstance(entry, dict) else None
+    return options if isinstance(options, dict) else {}
 
 
 def _check_chunk(document: Document, problems: Problems, named: list[tuple[str, int]], index: int, task: Task) -> None:
     """Parts of a row are samples: nothing but `segment` may stand behind, and only a label holds for all of them."""
-    entry = document.data["steps"][index]
-    options = entry.get("chunk") if isinstance(entry, dict) else None
-    if not isinstance(options, dict) or options.get("mode") != "split":
+    if _raw_options(document, index, "chunk").get("mode") != "split":
         return
+    for name, at in named:
+        if name == "cap" and _raw_options(document, at, name).get("per") == "template":
+            trail = ("steps", at, "cap", "per")
+            problems.add(trail, "the parts that 'chunk' makes get templates of their own, which 'cap' can't count")
     trail = ("steps", index, "chunk", "mode")
     if task.name != "classification":
         problems.add(trail, f"the parts of a text have no {task.answer} of their own; use 'mode: cut'")
-    after = [name for name, at in named if at > index and name != "segment"]
+    after = [name for name, at in named if at > index and name not in ("segment", "token_length")]
     before = [name for name, at in named if at < index and STEPS[name].kind == "judgement"]
     if after or not before:
         problems.add(
-            trail, "'split' makes rows of a row: it stands behind the judgements, and only 'segment' after it"
+            trail,
+            "'split' makes rows of a row: it stands behind the judgements, only 'segment' and 'token_length' after it",
         )
+
+
+def _check_tokens(
+    document: Document, problems: Problems, named: list[tuple[str, int]], index: int, task: Task
+) -> None:
+    """Samples are measured as they will be written: nothing behind may change or remove them."""
+    options = _raw_options(document, index, "token_length")
+    trail = _name_trail(problems, index, "token_length")
+    later = [name for name, at in named if at > index and name != "segment"]
+    if later:
+        problems.add(trail, f"'token_length' measures what is written and must stand behind {later[-1]!r}", key=True)
+    for name, at in named:
+        if name == "segment" and (at < index) != (_raw_options(document, at, name).get("as") == "text"):
+            where = "before" if at < index else "behind"
+            problems.add(
+                trail, f"'token_length' must stand {where} 'segment', which cuts the text as written", key=True
+            )
+        parts = name == "chunk" and _raw_options(document, at, name).get("mode") == "split"
+        if parts and options.get("on_long", "keep") != "keep":
+            problems.add(
+                (*trail, "on_long"), "the parts that 'chunk' makes go together; use 'keep' and a smaller chunk"
+            )
+    name = options.get("tokenizer")
+    if isinstance(name, str) and name:
+        from curate.text.tokens import folder_problem
+
+        if problem := folder_problem(name):
+            problems.add((*trail, "tokenizer"), problem)
+    if options.get("on_long") != "truncate_context":
+        return
+    if task.name == "pair":
+        problems.add((*trail, "on_long"), "a sentence pair has nothing that may be shortened; use 'reject'")
+    if task.name == "mrc" and "locate_answer" not in dict(named):
+        problems.add((*trail, "on_long"), "contexts are cut around their answers: add 'locate_answer' before it")
 
 
 def _name_trail(problems: Problems, index: int, name: str) -> Trail:
@@ -193,9 +250,10 @@ def step_schema(definitions: dict[str, Any]) -> dict[str, Any]:
         schema.pop("title", None)
         about = (step.module.__doc__ or "").strip().split("\n")[0]
         # A step with an option that must be given can't stand as a bare name.
-        if not schema.get("required"):
+        bare = not schema.get("required") and "oneOf" not in schema
+        if bare:
             plain.append(name)
-        options = {"anyOf": [schema, {"type": "null"}]} if not schema.get("required") else schema
+        options = {"anyOf": [schema, {"type": "null"}]} if bare else schema
         objects.append(
             {
                 "type": "object",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.types import SPLITS
+
+if TYPE_CHECKING:
+    from curate.text.tokens import Lengths
 
 #: The second line of step `format`: rows whose template failed are found while samples are written, after the others.
 RENDERING = "format (rendering)"
@@ -13,7 +16,8 @@ RENDERING = "format (rendering)"
 
 @dataclass
 class Line:
-    """One step on one split. `moved`: rows that `split` took away (negative) or brought, or that `chunk` made."""
+    """One step on one split. `moved`: rows that `split` took away (negative) or brought, or that `chunk` made;
+    `tokens`: how long the samples are, where the step measured them."""
 
     rows_in: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
@@ -21,6 +25,7 @@ class Line:
     notes: dict[str, int] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)
     moved: int = 0
+    tokens: Lengths | None = None
 
     @property
     def rows_out(self) -> int:
@@ -42,6 +47,8 @@ class Tally:
             line = self.line(step, split)
             line.rows_in += more.rows_in
             line.moved += more.moved
+            if more.tokens is not None:
+                line.tokens = more.tokens if line.tokens is None else line.tokens + more.tokens
             for name in ("reasons", "flags", "notes", "changes"):
                 add(getattr(line, name), getattr(more, name))
 
@@ -70,6 +77,7 @@ class Tally:
                 "notes": dict(sorted(line.notes.items())),
                 "changes": dict(sorted(line.changes.items())),
                 **({"moved": line.moved} if line.moved else {}),
+                **({"tokens": line.tokens.figures()} if line.tokens is not None else {}),
             }
             for (step, split), line in lines
             if step != RENDERING or line.reasons

@@ -6,7 +6,7 @@ The order of the steps and what a verdict means are the local pass's own; nothin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from curate.formatting.render import form_verdicts, render, samples
@@ -69,13 +69,16 @@ def kept(stage: Stage) -> pl.DataFrame:
 
 def as_samples(recipe: Recipe, context: Context, file: File, rows: pl.DataFrame) -> tuple[list[Stage], dict[int, Any]]:
     """Trailing local steps on the rows, and the samples of those that are left, by rid; judgements are not made."""
+    from curate.pipeline import token_counter
+
+    templates = load_templates(recipe.templates_path, recipe.task, recipe.fields)
+    context = replace(context, templates=templates, tokens=token_counter(recipe), split=file.split)
     stages, words = [], []
     for use in recipe.trailing:
         outcome = use.step.module.run(rows, use.options, context)
         stages.append(_stage(use.name, outcome.rows, outcome.verdicts, use.step.binding, file.split))
         rows = kept(stages[-1])
         words += [name for name in map(word_column, context.task.fields) if name in rows.columns and name not in words]
-    templates = load_templates(recipe.templates_path, recipe.task, recipe.fields)
     rendered = render(rows, templates, context, file.split != "train").filter(pl.col("rendered"))
     rendered = rendered.with_columns(id=printed_id(pl.col("rid"), {file.number: file.prefix}), flags=pl.lit(""))
     if PART in rendered.columns:

@@ -14,6 +14,7 @@ What it takes the contract to mean where the text leaves room:
 - A mixture (`task` "mixture") is a run whose rows name their corpus, its task and its metrics; each is held to what
   its own task demands. Rows come with the flags of their own runs, so `flags` counts at most what is there. `choose`
   repeats rows of train (`moved`, ids with `~k`). `same_id` rejects a row that another run has too, under the same id.
+- The entries of token_length carry `tokens` too: how long the samples are, and at which lengths answers are cut.
 - A `kept_id`, followed through rejected.jsonl, must end at a *written* row; only the reject's own null means "none".
 """
 
@@ -382,7 +383,9 @@ def _check_funnel(rows: dict[str, list[Row]], rejected: list[Row], manifest: Row
 def _check_steps(rows: dict[str, list[Row]], rejected: list[Row], manifest: Row) -> list[str]:
     found = []
     for entry in manifest["steps"]:
-        if [key for key in entry if key != "moved"] != list(STEP) or entry["split"] not in manifest["splits"]:
+        if [key for key in entry if key not in ("moved", "tokens")] != list(STEP) or entry["split"] not in manifest[
+            "splits"
+        ]:
             return [f"manifest.steps: {entry}: the keys must be {', '.join(STEP)}, the split a known one"]
     for split, counts in manifest["splits"].items():
         steps = [entry for entry in manifest["steps"] if entry["split"] == split]

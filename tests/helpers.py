@@ -42,7 +42,7 @@ RECIPES = (
     "nlpcc-stance",
 )
 SPLITS = ("train", "validation", "test")
-JUDGEMENTS = ("label_conflict", "exact_dedup", "split", "leak_check", "cap")
+JUDGEMENTS = ("label_conflict", "exact_dedup", "split", "leak_check", "balance", "cap", "sample")
 #: The only steps that may take a row out of an evaluation split.
 BINDING = {"read", "select", "require", "format"}
 

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from curate.formatting.render import form_verdicts
+from curate.formatting.templates import Template, TemplateSet
 from curate.local import choose_reader
 from curate.pipeline import open_recipe_source
 from curate.readers import ReadOptions
@@ -39,10 +40,17 @@ REAL = {
 }
 
 
-def context(task: str, labels: dict[str, str] | None = None, seed: int = 0, workers: int = 1) -> Context:
-    return Context(
-        TASKS[task], (LABELS if labels is None else labels) if TASKS[task].has_labels else {}, seed, workers
-    )
+def context(
+    task: str, labels: dict[str, str] | None = None, seed: int = 0, workers: int = 1, templates: Any = None
+) -> Context:
+    known = (LABELS if labels is None else labels) if TASKS[task].has_labels else {}
+    return Context(TASKS[task], known, seed, workers, templates)
+
+
+def templates(task: str, plain: int = 3, inverted: int = 0) -> TemplateSet:
+    """So many templates; what they say is of no matter."""
+    made = (Template(f"{task}/{n:02}", "答", "", "答", inverted=n >= plain) for n in range(plain + inverted))
+    return TemplateSet(tuple(made), "")
 
 
 def frame(task: str, *records: dict[str, Any]) -> pl.DataFrame:

@@ -11,6 +11,9 @@ from typing import Any
 
 from curate.card.frontmatter import front_matter
 from curate.card.markdown import cell, fence, line, link, table
+from curate.card.numbers import count as _n
+from curate.card.numbers import part_of as _part
+from curate.card.numbers import with_share as _with_share
 from curate.card.words import meaning, words
 from curate.tables import funnel
 from curate.tasks import TASKS
@@ -22,6 +25,8 @@ Words = dict[str, str]
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 #: The percentiles that the table of lengths shows.
 _PERCENTILES = ("p5", "p50", "p95", "p99", "max")
+#: What token_length counts at each limit.
+_CUTS = ("answer_cut", "answer_lost")
 #: With more source files than this, the card tells of their folders.
 MANY_FILES = 40
 
@@ -53,6 +58,7 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         "conflicts": _conflicts(card, w),
         "duplicates": _duplicates(card, w),
         "lengths": _lengths(card, w),
+        **_tokens(card, w),
         **_segmentation(card, w),
         "changes": _changes(card, w, says),
         "repairs": _repairs(card, says),
@@ -113,6 +119,10 @@ def _findings(card: Card, w: Words) -> list[str]:
     train = card["duplicates"].get("train")
     if train and train["rows"]:
         found.append(w["found_duplicates"].format(**_part(train["rows"], train["of"])))
+    if tokens := _measured(card).get("train"):
+        cut = [(limit, n) for limit, n in tokens["answer_cut"].items() if n]
+        for limit, n in cut[-1:]:  # the longest at which answers suffer still
+            found.append(w["found_tokens"].format(limit=_n(int(limit)), **_part(n, tokens["samples"])))
     for split, labels in card["labels"].items():
         if labels.get(""):
             found.append(w["found_unlabelled"].format(split=w[split], rows=_n(labels[""])))
@@ -233,6 +243,29 @@ def _lengths(card: Card, w: Words) -> str:
         for name, measured in card["lengths"].get(split, {}).items()
     ]
     return table([f"{w['split']} {w['field']}", *_PERCENTILES], rows)
+
+
+def _measured(card: Card) -> dict[str, Any]:
+    """What token_length measured, by split."""
+    return {entry["split"]: entry["tokens"] for entry in card["steps"] if entry.get("tokens", {}).get("samples")}
+
+
+def _tokens(card: Card, w: Words) -> dict[str, str]:
+    found = _measured(card)
+    lengths = [[split, *(_n(numbers[p]) for p in _PERCENTILES)] for split, numbers in found.items()]
+    heads = [f"{split} {w[kind]}" for split in found for kind in _CUTS]
+    limits = next(iter(found.values()))["answer_cut"] if found else ()
+    cut = [
+        [
+            _n(int(limit)),
+            *(_with_share(one[kind][limit], one["samples"]) for one in found.values() for kind in _CUTS),
+        ]
+        for limit in limits
+    ]
+    return {
+        "tokens": table([w["split"], *_PERCENTILES], lengths) if found else "",
+        "tokens_cut": table([w["limit"], *heads], cut),
+    }
 
 
 def _segmentation(card: Card, w: Words) -> dict[str, str]:
@@ -359,27 +392,6 @@ def _record(fields: dict[str, Any] | None, w: Words) -> str:
 def _short(value: Any, limit: int) -> str:
     text = " / ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-# ---- numbers
-
-
-def _n(value: int) -> str:
-    return f"{value:,}"
-
-
-def _percent(part: int, whole: int) -> str:
-    if 0 < part < 0.0005 * whole:
-        return "<0.1 %"
-    return f"{100 * part / whole:.1f} %" if whole else "0.0 %"
-
-
-def _part(rows: int, of: int) -> dict[str, str]:
-    return {"rows": _n(rows), "of": _n(of), "share": _percent(rows, of)}
-
-
-def _with_share(part: int, whole: int) -> str:
-    return f"{_n(part)} ({_percent(part, whole)})" if part else "0"
 
 
 def _count(card: Card, step: str, kind: str, split: str | None = None) -> int:

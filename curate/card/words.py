@@ -60,6 +60,21 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "写出的行，规范化之后、套用模板之前。p50 为中位数。",
         "Of the rows written, after normalising and before templates. p50 is the median.",
     ),
+    "tokens": ("长度（词元）", "Lengths in tokens"),
+    "tokens_note": (
+        "写出的样本，套用模板和对话格式之后，含答案及其结束符。在右边截断时，超过某一长度的样本会失去答案的末尾；"
+        "提示本身已达到这一长度的，会失去整个答案。",
+        "Of the samples written, in their template and chat format, the answer and its end included. Cut on the "
+        "right, a sample above a limit loses the end of its answer; where the prompt alone reaches it, all of it.",
+    ),
+    "limit": ("截断长度", "Cut at"),
+    "answer_cut": ("答案被截断", "Answer cut"),
+    "answer_lost": ("其中整个丢失", "of these all of it"),
+    "found_tokens": (
+        "训练集 {of} 条样本中有 {rows} 条（{share}）超过 {limit} 个词元，截断时会伤及答案。",
+        "{rows} of the {of} training samples ({share}) are longer than {limit} tokens: cut there, they lose of "
+        "their answers.",
+    ),
     "field": ("字段", "Field"),
     "segmentation": ("分词", "Segmentation"),
     "words_line": (
@@ -207,6 +222,8 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         "the same as a row of another corpus, case, punctuation and white space aside",
     ),
     "not_chosen": ("未被选中", "not among the rows that were chosen"),
+    "over_ratio": ("标签太常见，按比例减少", "its label is frequent and was thinned"),
+    "not_sampled": ("没有抽中", "not drawn"),
     # Kinds of change.
     "full_width": ("全角字母和数字改为半角（字符）", "full-width letters and digits folded (characters)"),
     "ideographic_space": ("全角空格改为空格（字符）", "ideographic spaces made spaces (characters)"),
@@ -221,6 +238,8 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     ),
     "texts_cut": ("太长而截断的文本", "texts that were too long and cut"),
     "characters_cut": ("截去的字符", "characters cut away"),
+    "dialogues_shortened": ("去掉最早几轮的对话", "dialogues without their earliest turns"),
+    "turns_dropped": ("去掉的轮数", "turns left out"),
     "characters_converted": ("繁体换成简体（字）", "Traditional characters made Simplified"),
     "answers_as_in_context": ("随原文转换的答案", "answers converted as in their context, not alone"),
     "variant": ("繁简转换标记（处）", "wiki variant marks (places)"),

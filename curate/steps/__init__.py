@@ -13,10 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.lazy import pl
 from curate.tasks import Task
+
+if TYPE_CHECKING:
+    from curate.formatting.templates import TemplateSet
+    from curate.text.tokens import Lengths, TokenCounter
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Step:
 
     `binding`: its rejects also hold on evaluation splits (definition or form). `groups`: a judgement about rows that
     share a key; it has nothing to say of a row that shares its key with no other, and need not be shown one.
+    `choice`: nothing is wrong with the rows it rejects, they were merely not chosen; their texts aren't kept.
     """
 
     name: str
@@ -32,6 +37,7 @@ class Step:
     reasons: tuple[str, ...] = ()
     binding: bool = False
     groups: bool = False
+    choice: bool = False
 
     @property
     def module(self) -> ModuleType:
@@ -45,25 +51,33 @@ class Step:
 
 @dataclass(frozen=True)
 class Context:
-    """What a step may know beside the rows: the task, the recipe's labels, the seed, and how many processes to use."""
+    """What a step may know beside the rows: the task, the recipe's labels, the seed, how many processes to use.
+
+    `templates` are the recipe's (None where no step looks at samples), `tokens` counts by the tokenizer that
+    token_length names, `split` is the one that a local step's rows are in.
+    """
 
     task: Task
     labels: dict[str, str]
     seed: int
     workers: int = 1
+    templates: TemplateSet | None = None
+    tokens: TokenCounter | None = None
+    split: str = "train"
 
 
 @dataclass
 class Outcome:
     """What a local step did: the rows (all of them), verdicts, and counts of what it changed.
 
-    `words` is a frame of `word`, `count` where the step counts words.
+    `words` is a frame of `word`, `count` where the step counts words, `tokens` the lengths of samples it measured.
     """
 
     rows: pl.DataFrame
     verdicts: pl.DataFrame | None = None
     counts: dict[str, int] = field(default_factory=dict)
     words: pl.DataFrame | None = None
+    tokens: Lengths | None = None
 
 
 def verdicts(
@@ -94,8 +108,11 @@ STEPS: dict[str, Step] = {
         Step("exact_dedup", "judgement", ("same_text", "swapped", "same_key"), groups=True),
         Step("split", "judgement"),
         Step("leak_check", "judgement", ("in_test", "in_validation"), groups=True),
-        Step("cap", "judgement", ("over_cap",)),
+        Step("balance", "judgement", ("over_ratio",), choice=True),
+        Step("cap", "judgement", ("over_cap",), choice=True),
+        Step("sample", "judgement", ("not_sampled",), choice=True),
         Step("chunk", "local"),
+        Step("token_length", "local", ("too_long",)),
         Step("segment", "local"),
     )
 }

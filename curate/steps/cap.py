@@ -1,4 +1,4 @@
-"""cap: at most so many training rows of one label, or of one answer."""
+"""cap: at most so many training rows of one label, of one template, or of one answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ ANSWER = "answer|key"
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    per: Literal["label", "answer"] = Field(description="count rows of one label, or of one answer (generic replies)")
+    per: Literal["label", "template", "answer"] = Field(
+        description="count rows of one label, of one template, or of one answer (generic replies)"
+    )
     max: int = Field(ge=1, description="rows that are kept of each")
 
 
@@ -26,8 +28,20 @@ def columns(options: Options, task: Task) -> set[str]:
 
 
 def judge(keys: pl.DataFrame, options: Options, context: Context) -> pl.DataFrame:
-    """Reject train rows beyond the cap. Which ones stay is decided by the hash of their id, not by their place."""
-    column = "label" if options.per == "label" else ANSWER
-    rank = pl.struct("order", "rid").rank("ordinal").over(column)
-    train = keys.filter((pl.col("split") == "train") & pl.col(column).is_not_null()).select("rid", rank=rank)
-    return verdicts(train.filter(pl.col("rank") > options.max), reason="over_cap")
+    """Reject train rows beyond the cap. Which ones stay is decided by the hash of their id, not by their place.
+
+    The template of a row is the one it will be written with: `order` modulo the number of templates train may use.
+    """
+    train = keys.filter(pl.col("split") == "train").select("rid", "order", of=_counted(options, context))
+    rank = pl.struct("order", "rid").rank("ordinal").over("of")
+    ranked = train.filter(pl.col("of").is_not_null()).with_columns(rank=rank)
+    return verdicts(ranked.filter(pl.col("rank") > options.max), reason="over_cap")
+
+
+def _counted(options: Options, context: Context) -> pl.Expr:
+    """What rows have in common that are counted together; null for rows that aren't counted."""
+    if options.per == "template":
+        if context.templates is None:
+            raise ValueError("cap per template needs the recipe's templates")
+        return pl.col("order") % len(context.templates.eligible(evaluation=False))
+    return pl.col("label" if options.per == "label" else ANSWER)

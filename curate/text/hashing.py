@@ -66,3 +66,11 @@ def row_hash(rid: pl.Expr, prefix_seed: int | pl.Expr) -> pl.Expr:
     row = rid % (1 << 40)
     prefix = _u64(prefix_seed) if isinstance(prefix_seed, int) else prefix_seed
     return mix((row + 1) * _u64(_GOLDEN) + prefix)
+
+
+def lot(hashes: pl.Expr, name: str, seed: int) -> pl.Expr:
+    """A u64 drawn for each hash by the step called `name`: what it decides has nothing to do with what others do.
+
+    Were two steps to choose by the same numbers, the rows that the first one left would not be chance to the second.
+    """
+    return mix(hashes + _u64(seed_of(name, seed)))

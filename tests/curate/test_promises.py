@@ -503,7 +503,9 @@ def test_trailing_length_after_deduplication(train: Any, validation: Any, maximu
 
 
 @few
-@given(train=reviews, per=st.sampled_from(["label", "answer"]), maximum=st.integers(1, 3), first=st.booleans())
+@given(
+    train=reviews, per=st.sampled_from(["label", "answer", "template"]), maximum=st.integers(1, 3), first=st.booleans()
+)
 def test_cap(train: Any, per: str, maximum: int, first: bool) -> None:
     """A cap before or after deduplication: at most so many of a label, and no link ends at a capped row."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -513,7 +515,8 @@ def test_cap(train: Any, per: str, maximum: int, first: bool) -> None:
         corpus = {"train": train, "validation": train[:3], "test": []}
         run = run_random("classification", corpus, steps, folder)
         assert broken_promises(run, load_recipe(str(folder / "recipe" / "own.yaml"))) == []
-        counts = Counter(row["meta"]["label"] for row in samples(run, "train"))
+        of = "template" if per == "template" else "label"
+        counts = Counter(row["meta"][of] for row in samples(run, "train"))
         assert max(counts.values(), default=0) <= maximum
         capped = [row for row in rejects(run) if row["step"] == "cap"]
         assert all(row["fields"] is None and row["kept_id"] is None for row in capped)

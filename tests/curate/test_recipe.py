@@ -195,7 +195,7 @@ def test_label_conflict_needs_labels(tmp_path: Path) -> None:
     )
     assert errors(tmp_path, text) == [
         "demo.yaml:10:5: 'label_conflict' needs labels; task dialogue has none",
-        "demo.yaml:11:16: task dialogue has no labels; use 'per: answer'",
+        "demo.yaml:11:16: task dialogue has no labels; use 'per: answer' or 'per: template'",
     ]
 
 

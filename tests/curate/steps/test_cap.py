@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import polars as pl
-from rows import context, frame, key_table, said
+from collections import Counter
+from pathlib import Path
 
+import polars as pl
+import pytest
+from contract import check_run
+from helpers import curate, recipe_file, rejects, samples
+from rows import context, frame, key_table, said, templates
+
+from curate.formatting.render import render
+from curate.recipe import load_recipe
 from curate.steps import cap
 from curate.steps.cap import ANSWER, Options
+from curate.types import UserError
 
 
 def test_labels() -> None:
@@ -35,3 +44,42 @@ def test_answers() -> None:
     verdicts = said(cap.judge(keys, options, ctx))
     assert len(verdicts) == 3
     assert 5 not in {rid for rid, *_ in verdicts}
+
+
+@pytest.mark.parametrize("task", ["pair", "classification", "mrc", "summarization", "dialogue"])
+def test_templates(task: str) -> None:
+    """Counted by the template that `render` deals: only train rows, over the templates that train may use."""
+    made = templates(task, plain=3, inverted=2)
+    ctx, options = context(task, templates=made), Options(per="template", max=7)
+    record = {"turns": ["问", "答"], "label": "1", "answers": ["答"], "answer_starts": [0], "summary": "答"}
+    rows = frame(task, *[record] * 100)
+    keys = key_table(rows, ["train"] * 80 + ["test"] * 20, cap, options, ctx)
+    gone = {rid for rid, *_ in said(cap.judge(keys, options, ctx))}
+    assert gone and max(gone) < 80
+    written = render(rows[:80], made, ctx, evaluation=False).select("rid", "template").rows()
+    before = Counter(template for _, template in written)
+    after = Counter(template for rid, template in written if rid not in gone)
+    assert len(before) == 5 and after == {template: min(n, 7) for template, n in before.items()}
+
+
+def test_a_run_caps_templates(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    rows = "".join(f"甲{n}\t乙\t{n % 2}\n" for n in range(60))
+    for split in ("train", "test"):
+        (source / f"{split}.tsv").write_text(f"text_a\ttext_b\tlabel\n{rows}", encoding="utf-8")
+    recipe = recipe_file(tmp_path / "recipe", "pair", ["normalise", {"cap": {"per": "template", "max": 5}}])
+    run = curate(recipe, tmp_path / "run", source).path
+    assert check_run(run) == []
+    assert Counter(row["meta"]["template"] for row in samples(run, "train")) == dict.fromkeys(
+        ["t/00", "t/01", "t/02"], 5
+    )
+    assert len(samples(run, "test")) == 60
+    assert {row["reason"] for row in rejects(run)} == {"over_cap"}
+    assert all(row["fields"] is None for row in rejects(run))
+
+
+def test_parts_have_templates_of_their_own(tmp_path: Path) -> None:
+    steps = [{"cap": {"per": "template", "max": 5}}, {"chunk": {"max": 6, "mode": "split"}}]
+    with pytest.raises(UserError, match=r"own\.yaml:\d+:\d+: the parts that 'chunk' makes"):
+        load_recipe(recipe_file(tmp_path, "classification", steps))

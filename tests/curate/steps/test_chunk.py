@@ -40,11 +40,17 @@ def test_split() -> None:
     assert out.counts == {"texts_cut": 1}
 
 
-@given(st.text(st.sampled_from("好的。！”，3 \n"), max_size=60), st.integers(1, 9))
+@given(st.text(st.sampled_from('好的。！”“，3 \n…".'), max_size=60), st.integers(1, 9))
 def test_the_parts_are_the_text(text: str, most: int) -> None:
+    """One behind the other, with nothing but white space between them and around them."""
     parts = pieces(text, most)
-    assert "".join("".join(parts).split()) == "".join(text.split())
-    assert all(len(part) <= most for part in parts)
+    assert all(len(part) <= most and part == part.strip() for part in parts)
+    at = 0
+    for part in parts:
+        found = text.index(part, at) if part else at
+        assert not text[at:found].strip()
+        at = found + len(part)
+    assert not text[at:].strip()
 
 
 STEPS: list[Any] = [
@@ -81,6 +87,17 @@ def test_a_run_of_parts(tmp_path: Path) -> None:
     assert derived == {"train": 2, "test": 2}
     assert differing(run_folder, curate(recipe, tmp_path / "more", source, workers=3).path) == []
     assert differing(run_folder, curate(recipe, tmp_path / "small", source, slice_rows=1).path) == []
+
+
+def test_a_link_ends_at_part_0(tmp_path: Path) -> None:
+    """Why part 0 keeps the row's id: what a copy of the row was rejected for is a row that stands in a file."""
+    run_folder = curate(
+        recipe_file(tmp_path / "recipe", "classification", STEPS), tmp_path / "run", corpus(tmp_path / "source")
+    ).path
+    written = {row["meta"]["id"] for split in ("train", "test") for row in samples(run_folder, split)}
+    named = {row["kept_id"] for row in rejects(run_folder) if row["kept_id"] is not None}
+    assert named and named <= written
+    assert not any("#" in row["id"] for row in rejects(run_folder))
 
 
 def test_a_part_that_fails_takes_its_row_along(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from rows import context, frame, key_table, said
+from rows import context, frame, key_table, said, templates
 
 from curate.steps import STEPS
 
@@ -24,7 +24,17 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("pair", "leak_check", {}),
     ("mrc", "leak_check", {}),
     ("pair", "split", {"validation": 0.3, "test": 0.3}),
+    ("pair", "split", {"validation": 0.3, "test": 0.3, "stratify": "label"}),
+    ("pair", "split", {"validation": 0.3, "test": 0.3, "connected": True}),
+    ("pair", "split", {"validation": 0.3, "stratify": "label", "connected": True}),
+    ("mrc", "split", {"validation": 0.3}),
     ("pair", "cap", {"per": "label", "max": 2}),
+    ("dialogue", "cap", {"per": "template", "max": 1}),
+    ("pair", "balance", {}),
+    ("classification", "balance", {"ratio": 1.5}),
+    ("dialogue", "sample", {"share": 0.5}),
+    ("mrc", "sample", {"rows": 3}),
+    ("pair", "sample", {"rows": 4, "per": "label"}),
 ]
 IDS = [f"{step}-{task}-{i}" for i, (task, step, _) in enumerate(CASES)]
 TEXT = st.sampled_from(["甲", "乙", "甲。", "乙 ", "A", "a"])
@@ -46,7 +56,7 @@ def record(task: str) -> st.SearchStrategy[dict[str, Any]]:
 @given(data=st.data())
 def test_order_and_repetition(task: str, step: str, options: dict[str, Any], data: st.DataObject) -> None:
     drawn = data.draw(st.lists(st.tuples(record(task), SPLIT), min_size=1, max_size=12))
-    module, ctx = STEPS[step].module, context(task)
+    module, ctx = STEPS[step].module, context(task, templates=templates(task, 2, 1))
     chosen = STEPS[step].options.model_validate(options)
     keys = key_table(frame(task, *(row for row, _ in drawn)), [split for _, split in drawn], module, chosen, ctx)
     before = keys.clone()
@@ -66,5 +76,8 @@ def test_order_and_repetition(task: str, step: str, options: dict[str, Any], dat
     if len(left):
         again = said(module.judge(left, chosen, ctx))
         assert [verdict for verdict in again if verdict[1] == "reject"] == []
+    if STEPS[step].choice:
+        splits = dict(keys.select("rid", "split").iter_rows())
+        assert all(splits[rid] == "train" and kept is None for rid, _, _, kept in verdicts)
     kept = {kept for _, action, _, kept in verdicts if action == "reject" and kept is not None}
     assert kept <= set(left["rid"]), "what a row was rejected for is still there"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from contract import check_run
+from helpers import curate, differing, manifest
 from rows import context, frame
 
 from curate.steps import Outcome
@@ -85,3 +87,16 @@ def test_options_speak_of_as() -> None:
     assert Options.model_validate({"as": "text"}).as_ == "text"
     with pytest.raises(ValueError, match="as"):
         Options.model_validate({"as": "words"})
+
+
+def test_the_dictionary_decides_and_its_place_does_not(tmp_path: Path) -> None:
+    runs = []
+    for where, word in (("one", "到北"), ("two", "到北"), ("three", "京北")):
+        folder = tmp_path / where
+        folder.mkdir()
+        (folder / "words.txt").write_text(f"{word} 99999\n", encoding="utf-8")
+        overrides = [f"segment.user_dict={folder / 'words.txt'}"]
+        runs.append(curate("lcqmc", tmp_path / f"run-{where}", limit=30, overrides=overrides).path)
+    assert check_run(runs[0]) == []
+    assert differing(runs[0], runs[1]) == []
+    assert manifest(runs[0])["fingerprint"] != manifest(runs[2])["fingerprint"]
