@@ -142,8 +142,9 @@ class Draft:
     def _mrc_steps(self) -> list[str]:
         if "context" not in self.fields:
             key = "key: [question], "
+            segment = "segment: {as: meta, fields: [question]}"
             return ["normalise", "require: {fields: [question]}", f"exact_dedup: {{{key}by: key}}",
-                    *self._split(key), f"leak_check: {{{key}by: key}}", "segment: {as: meta, fields: [question]}"]  # fmt: skip
+                    *self._split(key), f"leak_check: {{{key}by: key}}", segment]  # fmt: skip
         steps = ["normalise", "require: {fields: [context, question]}"]
         if "answers" not in self.fields or contained_share(self.fields["context"], self.fields["answers"]) >= 0.5:
             steps.append("locate_answer")

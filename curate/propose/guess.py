@@ -117,8 +117,8 @@ class _Guess:
             column = self.named_labels[0]
             many = len(column.values) if column.values is not None else "hundreds of"
             raise UserError(
-                f"{self.name}: column {column.name} has {many} different values in {self.look.rows} rows: labels are 2 "
-                "to 60 short values, each in several rows; if it is none, say what the task is with --task"
+                f"{self.name}: column {column.name} has {many} different values in {self.look.rows} rows: labels "
+                "are 2 to 60 short values, each in several rows; if it is none, say what the task is with --task"
             )
         raise UserError(
             f"{self.name}: no column holds labels (2 to 60 short values, each of them in several rows); its columns "

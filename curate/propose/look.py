@@ -138,7 +138,7 @@ def _refuse_trees(file: File, info: FileInfo) -> None:
         return
     known = next((name for name, one in _TREES.items() if one.fits(start)), None)
     recipe = "lccc" if known == "dialogue" else "cmrc2018"
-    if known:
+    if known and not (known == "squad" and not re.search('"(paragraphs|qas)"', start)):
         raise UserError(
             f"{file.name}: is in a layout of its own, which the reader {known} knows: take recipes/{recipe}.yaml as "
             f"the model, or curate the file with it: python -m curate recipe {recipe} --source {file.name}"
