@@ -62,7 +62,8 @@ def finish(
         "seed": options["seed"],
         "limit": options["limit"],
         "fingerprint": fingerprint,
-        "versions": versions.of(recipe) | ({"tokenizer": options["tokenizer"][:16]} if options["tokenizer"] else {}),
+        "versions": versions.of(recipe, source)
+        | ({"tokenizer": options["tokenizer"][:16]} if options["tokenizer"] else {}),
         "task": recipe.task,
         "metrics": list(recipe.metrics),
         "labels": dict(recipe.labels),
