@@ -18,7 +18,7 @@ _ZERO_WIDTH = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\
 _PICTURE = "\u2600-\u27bf\U0001f000-\U0001faff"
 
 #: (kind, what it finds) in the order they are applied; the kinds are the card's words. Each pattern begins with the
-#: characters it is about, so that the search runs from one of them to the next: long texts are mostly other characters.
+#: characters it is about, so that the search runs from one of them to the next: long texts are mostly something else.
 _PATTERNS = {
     "full_width": re.compile("[０-９Ａ-Ｚａ-ｚ]"),
     "ideographic_space": re.compile("\u3000"),
