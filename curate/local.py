@@ -238,17 +238,23 @@ def read_file(
     recipe: Recipe, file: File, info: FileInfo, limit: int | None, block_rows: int
 ) -> tuple[str, Iterator[Records]]:
     """The name of the reader that fits the file, and the blocks it reads, as the recipe's source says."""
-    if recipe.source.encoding:
+    if recipe.source.encoding and not info.binary:
         info = replace(info, encoding=recipe.source.encoding)
     name, reader = choose_reader(recipe, file, info)
-    columns = tuple(recipe.source.columns) if recipe.source.columns else None
-    options = ReadOptions(recipe.task, dict(recipe.labels), columns, limit, recipe.fields)
+    options = ReadOptions(recipe.task, dict(recipe.labels), recipe.source.columns, limit, recipe.fields)
     return name, reader.read(file, info, options, block_rows)
 
 
 def choose_reader(recipe: Recipe, file: File, info: FileInfo) -> tuple[str, Any]:
     """The first of the recipe's readers whose layout fits the file. Raises UserError if none does."""
     names = recipe.source.reader
+    if info.binary:
+        found = next((name for name in names if info.encoding in READERS[name].binary), None)
+        if found is None:
+            raise UserError(
+                f"{file.name}: is {info.encoding}, which {' and '.join(names)} can't read: reader rows can"
+            )
+        return found, READERS[found]
     head = ""
     for block in () if info.problem else read_blocks(file.path, info, HEAD):
         head += block

@@ -66,7 +66,7 @@ def curate_recipe(
                 "limit": limit,
                 "lang": lang,
                 "sources": [_identity(file, source) for file in source.files],
-                "versions": versions.of(recipe),
+                "versions": versions.of(recipe, source),
             }
         )
         finished = check_place(place, sha, force)
@@ -103,6 +103,7 @@ def default_place(recipe: Recipe, sources: list[str], limit: int | None) -> Path
 
 def open_recipe_source(recipe: Recipe, sources: list[str], work: Path) -> Source:
     """The files of `--source` arguments, or of the recipe's built-in sample where there are none."""
+    from curate.readers import READERS
     from curate.readers.dialogue import split_members
 
     parts: list[tuple[str | None, Path]] = [parse_source(text) for text in sources]
@@ -113,8 +114,10 @@ def open_recipe_source(recipe: Recipe, sources: list[str], work: Path) -> Source
         parts = [(None, sample)]
     patterns = {split: list(globs) for split, globs in recipe.source.files.items()}
     readers = recipe.source.reader
+    binary = any(READERS[name].binary for name in readers)
     members = split_members if "dialogue" in readers else None
-    return open_source(parts, patterns, recipe.name, work, members, "parallel" in readers, "folders" in readers)
+    parallel, folders = "parallel" in readers, "folders" in readers
+    return open_source(parts, patterns, recipe.name, work, members, parallel, folders, binary)
 
 
 def parse_source(text: str) -> tuple[str | None, Path]:

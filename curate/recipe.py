@@ -23,8 +23,18 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _comma_list(value: Any) -> Any:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+def _columns(value: Any) -> tuple[str, ...] | dict[str, str]:
+    """`a,b,label`, a list of names in file order, or a mapping of fields to names."""
+    value = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    names = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(names, list):
+        raise ValueError("must be a list of names, or a mapping like {text: 评论, label: 情感}")
+    if not names or not all(names):
+        raise ValueError("must not be empty")
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"a column's name must be text, not {name!r}; put it in quotes")
+    return value if isinstance(value, dict) else tuple(value)
 
 
 def _scalar(value: Any) -> Any:
@@ -47,9 +57,7 @@ OneOrMany = str | list[str]
 Names = Annotated[
     tuple[Text, ...], BeforeValidator(_one_or_many, json_schema_input_type=OneOrMany), Field(min_length=1)
 ]
-Columns = Annotated[
-    tuple[Text, ...], BeforeValidator(_comma_list, json_schema_input_type=OneOrMany), Field(min_length=1)
-]
+Columns = Annotated[Any, BeforeValidator(_columns, json_schema_input_type=OneOrMany | dict[str, str])]
 Scalar = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=str | int | float | bool)]
 
 
@@ -65,7 +73,7 @@ class RecipeSource(_Strict):
         min_length=1, description="file patterns of each split: ordered alternatives, the first that matches wins"
     )
     hub: Text | None = Field(None, description="the corpus's name on the Hugging Face Hub")
-    columns: Columns | None = Field(None, description="the columns of the file, in its order, where it doesn't say")
+    columns: Columns | None = Field(None, description="the columns in file order, or {field: column}")
     encoding: Annotated[Text, AfterValidator(_encoding)] | None = Field(None, description="found out where not given")
 
 
@@ -293,6 +301,19 @@ class _Sense:
                 hint = f"; it may have {', '.join(known)}" if known else "; remove it"
                 self.problems.add(("fields", index), f"task {self.data.get('task')} has no field {name!r}{hint}")
 
+    def columns(self) -> None:
+        task, source = TASKS.get(str(self.data.get("task"))), self.data.get("source")
+        columns = source.get("columns") if isinstance(source, dict) else None
+        if task is None or not isinstance(columns, dict):
+            return
+        extra = self.data.get("fields")
+        known = [*task.fields, *(extra if isinstance(extra, list) else ())]
+        for name in columns:
+            if name not in known:
+                hint = did_you_mean(name, known, "they are")
+                what = f"task {task.name} has no field {name!r}{hint}"
+                self.problems.add(("source", "columns", name), what, key=True)
+
     def metrics(self) -> None:
         task = TASKS.get(str(self.data.get("task")))
         given = _one_or_many(self.data.get("metrics"))
@@ -322,6 +343,7 @@ def _check_sense(document: Document, problems: Problems, path: Path) -> None:
     sense = _Sense(document.data, problems)
     sense.labels()
     sense.fields()
+    sense.columns()
     sense.metrics()
     sense.readers()
     sense.templates(path.parent)

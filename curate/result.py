@@ -62,7 +62,7 @@ def finish(
         "seed": options["seed"],
         "limit": options["limit"],
         "fingerprint": fingerprint,
-        "versions": versions.of(recipe),
+        "versions": versions.of(recipe, source),
         "task": recipe.task,
         "metrics": list(recipe.metrics),
         "labels": dict(recipe.labels),

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from curate.archives import archive_kind, is_hidden, unpack
+from curate.binary import KINDS, binary_info, binary_kind
 from curate.text.decode import FileInfo, no_text, sniff
 from curate.types import SPLITS, File, UserError
 
@@ -95,12 +96,13 @@ def open_source(
     split_members: Callable[[Path, FileInfo], list[str]] | None = None,
     parallel: bool = False,
     file_rows: bool = False,
+    binary: bool = False,
 ) -> Source:
     """Find the files of every split in `parts` (split or None, path), unpacking archives into `workdir`.
 
     `split_members` says which splits a file holds inside (a JSON object of splits); with `parallel` the target side of
     a pair of files is found by name and counts with its source. With `file_rows` a file is a row: one that is no text
-    is a matter of its reader.
+    is a matter of its reader. With `binary` Parquet files and Excel workbooks are welcome.
     """
     if not parts:
         raise UserError("no source: give --source FOLDER, FILE or ARCHIVE")
@@ -109,7 +111,7 @@ def open_source(
     for part in opened:
         claimed += [(split, part.split is not None, found) for split, found in _claim(part, patterns)]
     claimed = _once(claimed)
-    infos = _sniff_all([found for _, _, found in claimed], file_rows)
+    infos = _sniff_all([found for _, _, found in claimed], file_rows, binary)
     files = [file for split, named, found in claimed for file in _files_of(split, named, found, infos, split_members)]
     used = {path for _, _, found in claimed for path in (found.path, found.partner)}
     ignored = {n for part in opened for found in part.found if found.path not in used for n in found.names}
@@ -143,7 +145,7 @@ def _open_part(split: str | None, path: Path, workdir: Path, parallel: bool) -> 
         raise UserError(f"{label}: there is no such file or folder")
     if not path.is_file():
         raise UserError(f"{label}: is neither a folder nor a file")
-    kind = archive_kind(path)
+    kind = None if binary_kind(path) else archive_kind(path)
     if kind is not None:
         members, aside = unpack(path, kind, workdir)
         found = [_Found(member.path, member.name) for member in members]
@@ -310,7 +312,7 @@ def _once(claimed: list[tuple[str, bool, _Found]]) -> list[tuple[str, bool, _Fou
     return list(kept.values())
 
 
-def _sniff_all(found: list[_Found], file_rows: bool) -> dict[Path, FileInfo]:
+def _sniff_all(found: list[_Found], file_rows: bool, binary: bool) -> dict[Path, FileInfo]:
     """The infos of all files. Those that can't be read are named at once, or with `file_rows` by their infos."""
     infos: dict[Path, FileInfo] = {}
     errors: list[str] = []
@@ -318,7 +320,7 @@ def _sniff_all(found: list[_Found], file_rows: bool) -> dict[Path, FileInfo]:
     wanted.update((one.partner, one.partner_name or one.partner.name) for one in found if one.partner is not None)
     for path, name in sorted(wanted.items(), key=lambda entry: entry[1]):
         try:
-            infos[path] = sniff(path, name)
+            infos[path] = _look_at(path, name, binary)
         except UserError as error:
             if file_rows and os.access(path, os.R_OK):
                 infos[path] = no_text(path, error.messages[0])
@@ -328,6 +330,18 @@ def _sniff_all(found: list[_Found], file_rows: bool) -> dict[Path, FileInfo]:
         more = len(errors) - _SHOWN
         raise UserError(*errors[:_SHOWN], *([f"and {more} more files that can't be read"] if more > 0 else []))
     return infos
+
+
+def _look_at(path: Path, name: str, binary: bool) -> FileInfo:
+    kind = binary_kind(path)
+    if kind is None:
+        return sniff(path, name)
+    if not binary:
+        raise UserError(
+            f"{name}: is {KINDS[kind]}, which this recipe's reader can't read: give the corpus's text file, "
+            "or a recipe whose reader is rows"
+        )
+    return binary_info(path, kind)
 
 
 def _files_of(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import unicodedata
 from importlib.metadata import PackageNotFoundError, version
 
+from curate.readers.workbook import calamine_package
 from curate.recipe import Recipe
+from curate.sources import Source
 
 
 def own_version() -> str:
@@ -15,9 +17,12 @@ def own_version() -> str:
         return "0"
 
 
-def of(recipe: Recipe) -> dict[str, str]:
-    """Versions of what touches text: ours, polars and its hash, jinja2, segmenter, OpenCC, Python's Unicode tables."""
+def of(recipe: Recipe, source: Source) -> dict[str, str]:
+    """Versions of what touches text: ours, polars and its hash, jinja2, Python's Unicode tables, and where they are
+    used the reader of workbooks, the segmenters and OpenCC."""
     names = ["polars", "polars-hash", "jinja2"]
+    if any(info.encoding == "xlsx" for info in source.infos.values()):
+        names.append(calamine_package())
     if recipe.step("segment") is not None:
         names += ["jieba", "rjieba"]
     script = recipe.step("convert_script")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from curate.readers import blocks, cmrc, dialogue, file_label, folders, lcsts, nlu, parallel, squad, table
+from curate.binary import KINDS
+from curate.readers import blocks, cmrc, dialogue, file_label, folders, lcsts, nlu, parallel, rows, squad, table
 from curate.readers.options import ReadOptions
 from curate.text.decode import FileInfo
 from curate.types import File, Records
@@ -18,10 +19,14 @@ __all__ = ["READERS", "ReadOptions", "Reader"]
 
 @dataclass(frozen=True)
 class Reader:
-    """`fits`: is the head (first ~64 KiB of text) in this layout?  `read`: the records, block by block."""
+    """`fits`: is the head (first ~64 KiB of text) in this layout?  `read`: the records, block by block.
+
+    `binary` are the kinds of files it reads that are no text (`curate.binary.KINDS`).
+    """
 
     fits: Callable[[str], bool]
     read: Callable[[File, FileInfo, ReadOptions, int], Iterator[Records]]
+    binary: tuple[str, ...] = ()
 
 
 READERS: dict[str, Reader] = {
@@ -35,4 +40,5 @@ READERS: dict[str, Reader] = {
     "folders": Reader(folders.fits, folders.read),
     "nlu": Reader(nlu.fits, nlu.read),
     "file_label": Reader(file_label.fits, file_label.read),
+    "rows": Reader(rows.fits, rows.read, tuple(KINDS)),
 }

@@ -11,42 +11,21 @@ from collections import Counter
 from dataclasses import dataclass
 
 from curate.readers.csvrows import csv_rows
+from curate.readers.names import (
+    ALIASES,
+    EXTRA_ALIASES,
+    IDS,
+    chosen_columns,
+    is_label,
+    label_lookup,
+    match_names,
+    plain,
+)
 from curate.readers.options import ReadOptions
 from curate.types import UserError
 
-#: Share of a column's cells that must be labels of the recipe for it to be the label column.
-LABEL_SHARE = 0.95
-_FIRST = (
-    "a text_a texta text1 text_1 sentence1 sentence_1 sentence_a sentencea sent1 sent_1 "
-    "question1 question_1 question_a q1 query1 query_1 s1 seq1 premise "
-    "句子1 句子一 句子a 文本1 文本一 文本a 问题1 问题一 问句1 问句一 query"
-)
-_SECOND = (
-    "b text_b textb text2 text_2 sentence2 sentence_2 sentence_b sentenceb sent2 sent_2 "
-    "question2 question_2 question_b q2 query2 query_2 s2 seq2 hypothesis "
-    "句子2 句子二 句子b 文本2 文本二 文本b 问题2 问题二 问句2 问句二 title candidate"
-)
-_TEXT = (
-    "text text_a texta review sentence content comment raw_text 评论 文本 内容 句子 正文 评价 "
-    "sentence1 text1 query utterance title 标题"
-)
-_LABEL = (
-    "label labels gold_label label_id is_duplicate isduplicate polarity sentiment target_label score "
-    "class category stance 标签 类别 情感 分类 极性 是否相同"
-)
-#: Aliases of each field, the surer ones first: where two columns fit one field, the first alias in this list wins.
-ALIASES = {
-    "pair": {"a": _FIRST.split(), "b": _SECOND.split(), "label": _LABEL.split()},
-    "classification": {"text": _TEXT.split(), "label": _LABEL.split()},
-}
-#: Of the fields that only some corpora have, those a table can hold.
-EXTRA_ALIASES = {"target": ["target", "topic", "目标", "话题", "对象"]}
-IDS = frozenset(
-    ["id", "qid", "guid", "idx", "index", "no", "uid", "pid", "pair_id", "sid", "编号", "序号", "unnamed:_0"]
-)
 _ID = re.compile(r"[A-Za-z_\-]{0,12}\d+")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
-_WHOLE = re.compile(r"([-+]?\d+)\.0+")
 
 
 @dataclass(frozen=True)
@@ -57,22 +36,6 @@ class Layout:
     width: int
     header: bool
     fields: dict[str, int]
-
-
-def label_lookup(cells: list[str], labels: dict[str, str]) -> dict[str, str]:
-    """Cell -> label key for those cells that are a key of the recipe, its word, or `1.0` for `1`."""
-    if not labels:
-        return {cell: cell.strip() for cell in cells if cell and cell.strip()}
-    known = {word.casefold(): key for key, word in labels.items()} | {key.casefold(): key for key in labels}
-    known |= {word: key for key, word in labels.items()} | {key: key for key in labels}
-    found = {}
-    for cell in cells:
-        value = (cell or "").strip()
-        whole = _WHOLE.fullmatch(value)
-        key = known.get(value, known.get(value.casefold(), known.get(whole[1]) if whole else None))
-        if key is not None:
-            found[cell] = key
-    return found
 
 
 def find_layout(name: str, head: list[str], options: ReadOptions) -> Layout:
@@ -91,12 +54,14 @@ class _Finder:
             raise UserError(f"{name}: holds no rows: nothing but blank lines")
         self.line = next(i for i, line in enumerate(head, 1) if line.strip())
         self.shown = lines[0]
-        self.delimiter = _delimiter(lines)
+        self.delimiter = find_delimiter(lines)
         self.rows = _cells(lines, self.delimiter)
         self.head = [plain(cell) for cell in self.rows[0]]
 
     def layout(self) -> Layout:
         columns = self.options.columns
+        if isinstance(columns, dict):
+            return self._mapped(columns)
         width = self._width()
         if columns is not None:
             return self._named(columns, width)
@@ -111,6 +76,18 @@ class _Finder:
     def _width(self) -> int:
         # The first row has no say of its own: a header can be shorter, and a broken row can stand anywhere.
         return Counter(map(len, self.rows)).most_common(1)[0][0]
+
+    def _mapped(self, columns: dict[str, str]) -> Layout:
+        """A header, of which the user says what some names mean."""
+        given = chosen_columns(self.name, [cell.strip() for cell in self.rows[0]], columns)
+        known = match_names(self.head, self.aliases, given)
+        missing = [field for field in self.texts if field not in known]
+        if missing:
+            self._fail(f"source.columns names no column for {' and '.join(missing)}")
+        self.body = [row for row in self.rows[1:] if len(row) == len(self.head)]
+        if "label" not in known:
+            known |= self._only_label(set(known.values()))
+        return Layout(self.delimiter, len(self.head), True, known)
 
     def _named(self, columns: tuple[str, ...], width: int) -> Layout:
         names = [plain(column) for column in columns]
@@ -132,14 +109,7 @@ class _Finder:
         return label is not None and self._names_label(label)
 
     def _by_alias(self, names: list[str]) -> dict[str, int]:
-        """Field -> column for the names that are known."""
-        fields: dict[str, int] = {}
-        for field, aliases in self.aliases.items():
-            for alias in aliases:
-                if alias in names and names.index(alias) not in fields.values():
-                    fields[field] = names.index(alias)
-                    break
-        return fields
+        return match_names(names, self.aliases, {})
 
     def _has_label_cell(self) -> bool:
         return bool(self.options.labels and label_lookup(self.rows[0], self.options.labels))
@@ -180,9 +150,7 @@ class _Finder:
         return bool(self.options.labels) and self._is_label(column)
 
     def _is_label(self, column: int) -> bool:
-        cells = [row[column] for row in self.body if column < len(row) and row[column].strip()]
-        hits = label_lookup(cells, self.options.labels)
-        return bool(cells) and sum(cell in hits for cell in cells) >= LABEL_SHARE * len(cells)
+        return is_label([row[column] for row in self.body if column < len(row)], self.options.labels)
 
     def _label_columns(self, taken: set[int]) -> list[int]:
         if not self.options.labels or not self.body:
@@ -216,7 +184,8 @@ class _Finder:
         )
 
 
-def _delimiter(lines: list[str]) -> str:
+def find_delimiter(lines: list[str]) -> str:
+    """A tab or a comma."""
     if 2 * sum("\t" in line for line in lines) >= len(lines):
         return "\t"
     # Quoted fields may hold line ends, so some lines of a CSV have no comma.
@@ -228,8 +197,3 @@ def _cells(lines: list[str], delimiter: str) -> list[list[str]]:
         return [line.split("\t") for line in lines]
     rows = [cells for cells, *_ in csv_rows(lines, 1, Counter()) if isinstance(cells, list)]
     return rows or [line.split(",") for line in lines]
-
-
-def plain(name: str) -> str:
-    """A column's name as the alias lists have it."""
-    return re.sub(r"[\s\-]+", "_", name.strip().strip("\"'#\ufeff").strip().casefold())

@@ -53,7 +53,7 @@ def read(file: File, info: FileInfo, options: ReadOptions, block_rows: int) -> I
         rows = _tsv(file.path, info, counts)
     else:
         rows = map(_turns, _items(JsonStream(file.name, read_blocks(file.path, info)), file.member))
-    yield from collect(file, options, block_rows, _joined(rows, counts), counts)
+    yield from collect(file, options, block_rows, joined(rows, counts), counts)
 
 
 def split_members(path: Path, info: FileInfo) -> list[str]:
@@ -185,7 +185,7 @@ def _of_object(item: dict[str, Any]) -> list[Any] | None:
     return None
 
 
-def _joined(rows: _Rows, counts: Counter[str]) -> Iterator[tuple[list[str]] | Problem]:
+def joined(rows: _Rows, counts: Counter[str]) -> Iterator[tuple[list[str]] | Problem]:
     """The rows with the spaces between characters taken out, if the file's first texts have them."""
     head: list[list[str] | Problem] = []
     texts: list[str] = []

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from curate.readers.columns import label_lookup
 from curate.readers.jsonstream import JsonStream
+from curate.readers.names import label_lookup
 from curate.readers.options import Problem, ReadOptions, collect
 from curate.text.decode import FileInfo, read_blocks
 from curate.types import File, Records, UserError
@@ -47,7 +47,7 @@ def _row(item: Any, options: ReadOptions, counts: Counter[str]) -> tuple[Any, ..
     raw = json.dumps(item, ensure_ascii=False)
     if not isinstance(item, dict):
         return Problem("not_an_utterance", raw)
-    text, domain, slots = (_text(item.get("text")), _text(item.get("domain")), _slots(item.get("slots")))
+    text, domain, slots = (_text(item.get("text")), _text(item.get("domain")), slots_of(item.get("slots")))
     if text is None:
         return Problem("no_text", raw)
     if domain is None:
@@ -73,7 +73,7 @@ def _text(value: Any) -> str | None:
     return str(value)
 
 
-def _slots(value: Any) -> list[dict[str, str]] | None:
+def slots_of(value: Any) -> list[dict[str, str]] | None:
     """`{name: value}` as a list of {name, value}, a slot of several values as several; None where it is no such."""
     if value is None:
         return []

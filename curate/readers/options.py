@@ -20,12 +20,13 @@ RAW_LIMIT = 2000
 class ReadOptions:
     """The task whose fields are wanted, the recipe's labels (key -> word), the user's column names, rows at most.
 
+    `columns` are the names in file order, or those of some fields (field -> column).
     `extra` are the fields that the recipe names beside the task's own.
     """
 
     task: str
     labels: dict[str, str] = field(default_factory=dict)
-    columns: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | dict[str, str] | None = None
     limit: int | None = None
     extra: tuple[str, ...] = ()
 

@@ -110,7 +110,7 @@ def _question(
     if answers is None:
         counts["no_answers_key"] += 1
         answers = []
-    pairs = _answers(answers, keys.starts, counts)
+    pairs = real_answers(answers, keys.starts, counts)
     if isinstance(pairs, str):
         return _problem(pairs, item)
     if not pairs:
@@ -125,7 +125,7 @@ def _question(
     )
 
 
-def _answers(answers: Any, starts: bool, counts: Counter[str]) -> list[tuple[str, int]] | str:
+def real_answers(answers: Any, starts: bool, counts: Counter[str]) -> list[tuple[str, int]] | str:
     """(text, start) of each real answer, or the reason why they can't be read."""
     found: list[tuple[str, int]] = []
     # Counted once the question is known to be readable: a reject is counted as a reject.

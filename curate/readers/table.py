@@ -12,8 +12,9 @@ from itertools import chain, islice
 
 from curate.lazy import pl
 from curate.readers import tsv
-from curate.readers.columns import ALIASES, EXTRA_ALIASES, Layout, find_layout, label_lookup, plain
+from curate.readers.columns import Layout, find_layout
 from curate.readers.csvrows import csv_rows
+from curate.readers.names import ALIASES, EXTRA_ALIASES, label_lookup, plain
 from curate.readers.options import ReadOptions, reject, rid
 from curate.readers.tsv import Block
 from curate.text.decode import HEAD, FileInfo, read_lines

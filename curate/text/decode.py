@@ -80,7 +80,8 @@ _UTF8_BROKEN = 0.35
 class FileInfo:
     """What one look at a file's bytes says: `undecodable` characters are read as U+FFFD, `nul` ones are dropped.
 
-    `problem` says why a file is no text; it is for readers whose files are rows, which may lack one.
+    `problem` says why a file is no text; it is for readers whose files are rows, which may lack one. Of a file that
+    some reader knows though it is no text (`binary`), `encoding` names the kind.
     """
 
     bytes: int
@@ -90,6 +91,7 @@ class FileInfo:
     undecodable: int
     newline: str
     problem: str = ""
+    binary: bool = False
 
 
 @dataclass

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from curate.binary import binary_info, binary_kind
 from curate.readers import READERS, ReadOptions
 from curate.tasks import TASKS
 from curate.text.decode import read_blocks, sniff
@@ -27,6 +28,7 @@ TASK = {
     "table": "pair",
     "nlu": "classification",
     "file_label": "classification",
+    "rows": "classification",
 }
 NUMBER = 3
 
@@ -59,7 +61,7 @@ def read_path(
     path: Path,
     task: str = "",
     labels: dict[str, str] | None = None,
-    columns: tuple[str, ...] | None = None,
+    columns: tuple[str, ...] | dict[str, str] | None = None,
     block_rows: int = 1000,
     limit: int | None = None,
     partner: Path | None = None,
@@ -69,7 +71,8 @@ def read_path(
 ) -> Read:
     """Reads a file and checks what must hold for every one of them."""
     task = task or TASK[reader]
-    info = sniff(path)
+    kind = binary_kind(path)
+    info = binary_info(path, kind) if kind else sniff(path)
     options = ReadOptions(task, {"0": "不同", "1": "相同"} if labels is None else labels, columns, limit, extra)
     file = File(path, name or path.name, "train", NUMBER, partner, member)
     blocks = list(READERS[reader].read(file, info, options, block_rows))

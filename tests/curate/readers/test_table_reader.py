@@ -274,3 +274,19 @@ def test_fits_not(text):
 @pytest.mark.parametrize("text", [PAIR, PAIR.replace("\t", ","), "[表情]好\t0\n坏\t1\n", "text\n好\n"])
 def test_fits(text):
     assert table.fits(text)
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ","])
+def test_columns_named_for_fields(read_as, delimiter):
+    rows = [["编码", "评语", "情感值"], ["甲1", "房间很大", "1"], ["乙2", "服务差", "0"]]
+    text = "\n".join(delimiter.join(row) for row in rows)
+    options = {"task": "classification", "labels": SENTIMENT}
+    found = read_as("table", text, columns={"text": "评语", "label": "情感值"}, **options)
+    assert found.rows == [("房间很大", "1"), ("服务差", "0")]
+    assert found.counts == {"header": 1}
+    # The label is known by its values, as it is where the texts have known names.
+    assert read_as("table", text, columns={"text": "评语"}, **options).rows == found.rows
+    with pytest.raises(UserError, match=r"has no column '评论', .* for text; its columns are 编码, 评语, 情感值"):
+        read_as("table", text, columns={"text": "评论"}, **options)
+    with pytest.raises(UserError, match="names no column for text"):
+        read_as("table", text, columns={"label": "情感值"}, **options)

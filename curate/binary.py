@@ -1,0 +1,36 @@
+"""Files that are no text and hold rows all the same: Parquet files and Excel workbooks, known by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+from curate.text.decode import FileInfo
+
+#: Kind -> what errors call it.
+KINDS = {"parquet": "a Parquet file", "xlsx": "an Excel workbook"}
+#: The mark, and the first byte of what follows in all of them: a text may begin with the mark.
+_PARQUET = b"PAR1\x15"
+
+
+def binary_kind(path: Path) -> str | None:
+    """`parquet`, `xlsx` (a zip archive with a workbook inside), or None; None too for what can't be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_PARQUET))
+        if head == _PARQUET:
+            return "parquet"
+        if head.startswith(b"PK\x03\x04"):
+            with zipfile.ZipFile(path) as archive:
+                return "xlsx" if "xl/workbook.xml" in archive.namelist() else None
+    except (OSError, zipfile.BadZipFile, ValueError):
+        pass
+    return None
+
+
+def binary_info(path: Path, kind: str) -> FileInfo:
+    """Size and sha256 of such a file."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileInfo(path.stat().st_size, sha256, kind, nul=0, undecodable=0, newline="\n", binary=True)
