@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from curate import versions
-from curate.card.draw import MANY_FILES, draw_readme
+from curate.card.draw import draw_readme
+from curate.card.files import MANY_FILES, are_many, told
 from curate.formatting.features import hf_features
 from curate.formatting.render import REASONS, RENDER_REASONS
 from curate.formatting.templates import TemplateSet
@@ -80,8 +81,16 @@ def finish(
     run.write_json("dataset_info.json", dataset_info(recipe.name, present, recipe.task == "dialogue"))
     run.write_text("README.md", draw_readme(card, _first_features(run, present), options["lang"]))
     run.write_json("local.json", _local(recipe, manifest, options))
-    notes = [f"left aside: {', '.join(source.ignored)}"] if source.ignored else []
-    return RunResult(place, "written", fingerprint, manifest, notes)
+    return RunResult(place, "written", fingerprint, manifest, _notes(source))
+
+
+def _notes(source: Source) -> list[str]:
+    """What the user should know of besides: the files that no pattern took."""
+    if not source.ignored:
+        return []
+    more = len(source.ignored) - MANY_FILES
+    shown = ", ".join(source.ignored[:MANY_FILES])
+    return [f"left aside: {shown}" + (f" and {more} more (manifest.json names all)" if more > 0 else "")]
 
 
 def _step_reasons(recipe: Recipe) -> dict[str, tuple[str, ...]]:
@@ -163,8 +172,9 @@ def card_data(
         "lengths": measure.lengths(),
         "segmentation": measure.segmentation(),
         "templates": manifest["templates"]["used"],
-        "sources": manifest["sources"],
-        "ignored_files": manifest["ignored_files"],
+        "sources": told(manifest["sources"]),
+        "ignored_files": manifest["ignored_files"][:MANY_FILES],
+        "ignored": len(manifest["ignored_files"]),
         "examples": {
             "templates": dict(sorted(measure.template_examples.items())),
             "rejects": [
@@ -182,7 +192,7 @@ def card_data(
 def _reproduce(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]) -> str:
     """The command that makes this run again, with the files' names but no local path."""
     words = ["python -m curate recipe", recipe.path.name if options["own_recipe"] else recipe.name]
-    if options["sources"] and len(manifest["sources"]) > MANY_FILES:
+    if options["sources"] and are_many(manifest["sources"]):
         words += ["--source PATH"]  # the folder that they all lie in
     elif options["sources"]:
         words += [

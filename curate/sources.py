@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from curate.archives import archive_kind, is_hidden, unpack
 from curate.binary import KINDS, binary_info, binary_kind
+from curate.naming import row_prefixes, split_of
 from curate.text.decode import FileInfo, no_text, sniff
 from curate.types import SPLITS, File, UserError
 
@@ -23,12 +24,6 @@ from curate.types import SPLITS, File, UserError
 _SHOWN = 12
 #: Papers that lie beside a corpus: never data unless a pattern names them.
 _PAPERS = ("readme*", "license*", "licence*", "changelog*", "*.md", "*sha256*", "*md5sum*")
-#: What the parts of a JSON object of splits, or of a file's name, are called.
-_MEMBER_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "development", "eval"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 #: The words by which the two sides of parallel files are told apart: source side first.
 _SIDES = (
     ("source", "target"),
@@ -353,7 +348,7 @@ def _files_of(
 ) -> list[File]:
     """One File, or one for each split a JSON object holds; a split the user named takes only its own part of it."""
     members = split_members(found.path, infos[found.path]) if split_members and found.partner is None else []
-    inner = [(_MEMBER_SPLITS[member.lower()], member) for member in members if member.lower() in _MEMBER_SPLITS]
+    inner = [(inside, member) for member in members if (inside := split_of(member))]
     if not inner:
         return [File(path=found.path, name=found.name, split=split, number=0, partner=found.partner)]
     if named:
@@ -373,21 +368,14 @@ def _number(files: list[File], recipe_name: str) -> list[File]:
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise UserError(*(_same_name(split, name) for name in sorted(twice)[:_SHOWN]))
-        shorts = [_without_suffix(name) for name in names]
-        if len(set(shorts)) < len(shorts):
-            shorts = names
-        for name, short in zip(names, shorts, strict=True):
-            prefixes[split, name] = f"{recipe_name}/{split}" + (f"/{short}" if len(names) > 1 else "")
+        for name, prefix in zip(names, row_prefixes(recipe_name, split, names), strict=True):
+            prefixes[split, name] = prefix
     ordered = sorted(files, key=lambda file: (file.name, SPLITS.index(file.split)))
     return [replace(file, number=n, prefix=prefixes[file.split, file.name]) for n, file in enumerate(ordered)]
 
 
 def _same_name(split: str, name: str) -> str:
     return f"{name}: two files of {split} have this name, and so would their rows: rename one, or leave one out"
-
-
-def _without_suffix(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
 
 
 def _label(path: Path) -> str:
