@@ -289,9 +289,10 @@ def _encodings(entry: dict[str, Any]) -> str:
 
 
 def _ignored(card: Card, w: Words) -> str:
-    names, n = card["ignored_files"], card["ignored"]
-    more = ", …" if n > len(names) else ""
-    return w["ignored"].format(n=_n(n)) + ", ".join(map(cell, names)) + more if n else ""
+    names = card["ignored_files"]
+    n = card.get("ignored", len(names))  # of a run before there was a limit, all are named
+    more = w["ignored_more"].format(n=_n(n)) if n > len(names) else ""
+    return w["ignored"] + ", ".join(map(cell, names)) + more if names else ""
 
 
 # ---- examples

@@ -102,7 +102,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "reader": ("读取方式", "Reader"),
     "encoding": ("编码", "Encoding"),
     "bytes": ("字节", "Bytes"),
-    "ignored": ("未使用的文件（共 {n} 个）：", "Files left aside ({n}): "),
+    "ignored": ("未使用的文件：", "Files left aside: "),
+    "ignored_more": ("等 {n} 个（全部见 manifest.json）", " and more, {n} in all (manifest.json names them)"),
     "scoring": ("如何评分", "How it is scored"),
     "reproduce": ("如何重现", "How to make it again"),
     "reproduce_note": (

@@ -303,6 +303,6 @@ def test_files_left_aside_are_counted_and_the_first_named(runs: dict[str, Path])
     card = card_of(runs["lccc"])
     assert "未使用" not in draw_readme(card, [], "zh")
     drawn = draw_readme({**card, "ignored_files": ["a.txt", "b.txt"], "ignored": 1234}, [], "zh")
-    assert "未使用的文件（共 1,234 个）：a.txt, b.txt, …\n" in drawn
+    assert "未使用的文件：a.txt, b.txt等 1,234 个（全部见 manifest.json）\n" in drawn
     drawn = draw_readme({**card, "ignored_files": ["a.txt"], "ignored": 1}, [], "en")
-    assert "Files left aside (1): a.txt\n" in drawn
+    assert "Files left aside: a.txt\n" in drawn
