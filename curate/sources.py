@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -49,13 +49,16 @@ class Source:
     """The files of a run in the order of their numbers, and what was seen on the way.
 
     `infos` has an entry for every path read, partners included. `display` names the parts without local paths, as
-    they may stand in a card: `train=a.tsv`.
+    they may stand in a card: `train=a.tsv`. `origins` says of files from the hub where there. `given`
+    are the `--source` arguments by which the same files are found again from anywhere.
     """
 
     files: list[File]
     ignored: list[str]
     infos: dict[Path, FileInfo]
     display: list[str]
+    origins: dict[Path, dict[str, str]] = field(default_factory=dict)
+    given: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -124,15 +127,10 @@ def open_source(
 
 def _open_part(split: str | None, path: Path, workdir: Path, parallel: bool) -> _Part:
     label = str(path)
-    if label == "hub" or label.startswith("hf:"):
-        raise UserError(
-            f"{label}: reading from the hub is not supported yet: download the corpus and give its folder, file or"
-            " archive (--source PATH)"
-        )
     if split is not None and split not in SPLITS:
         raise UserError(f"{split}={label}: there is no split {split!r}, they are {', '.join(SPLITS)}")
     if path.is_dir():
-        found = [_Found(file, name) for file, name in _walk(path)]
+        found = [_Found(file, name) for file, name in folder_files(path)]
         if not found:
             raise UserError(f"{label}: the folder holds no files, give the folder in which the corpus lies")
         return _Part(label, split, _pair(found) if parallel else found, single=False)
@@ -151,7 +149,7 @@ def _open_part(split: str | None, path: Path, workdir: Path, parallel: bool) -> 
     return _Part(label, split, [_with_sibling(path) if parallel else _Found(path, path.name)], single=True)
 
 
-def _walk(folder: Path) -> list[tuple[Path, str]]:
+def folder_files(folder: Path) -> list[tuple[Path, str]]:
     """Every visible file below a folder by relative name; linked folders are followed, but none twice."""
     found: list[tuple[Path, str]] = []
     seen: set[str] = set()
@@ -280,6 +278,15 @@ def _match(found: list[_Found], patterns: dict[str, list[str]]) -> list[tuple[st
     for split in missing:
         take(split, lambda one, pattern: one.name not in named and _fits(one, pattern, by_path=True))
     return [(claimed[one.name], one) for one in found if one.name in claimed]
+
+
+def claimed_names(
+    names: list[str], patterns: Mapping[str, Iterable[str]], split: str | None, parallel: bool
+) -> list[str]:
+    """Of relative names, those that the patterns take (for one split, or for any), partners included."""
+    found = [_Found(Path(name), name) for name in sorted(names)]
+    matched = _match(_pair(found) if parallel else found, {name: list(globs) for name, globs in patterns.items()})
+    return [name for took, one in matched if split in (None, took) for name in one.names]
 
 
 def _fits(found: _Found, pattern: str, by_path: bool = False) -> bool:
