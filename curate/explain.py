@@ -10,7 +10,6 @@ import difflib
 import json
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from curate.card.draw import sample_text
 from curate.card.markdown import clip, visible
 from curate.card.words import meaning
+from curate.naming import row_prefixes
 from curate.preview import record_text
 from curate.run import read_local, read_manifest
 from curate.types import RID_BITS, SPLITS, File, UserError
@@ -267,12 +267,10 @@ def _changed_text(field: str, before: Any, after: Any) -> str:
 def _prefixes(manifest: dict[str, Any]) -> dict[str, int]:
     """What ids of this run may begin with, and how many rows there are of each."""
     found: dict[str, int] = {}
-    files = Counter(entry["split"] for entry in manifest["sources"])
-    for entry in manifest["sources"]:
-        head = f"{manifest['recipe']['name']}/{entry['split']}"
-        short = str(Path(entry["file"]).with_suffix("").as_posix())
-        names = [head] if files[entry["split"]] == 1 else [f"{head}/{short}", f"{head}/{entry['file']}"]
-        found.update((name, entry["rows"]) for name in names)
+    for split in SPLITS:
+        entries = [entry for entry in manifest["sources"] if entry["split"] == split]
+        heads = row_prefixes(manifest["recipe"]["name"], split, [entry["file"] for entry in entries])
+        found.update((head, entry["rows"]) for head, entry in zip(heads, entries, strict=True))
     return found
 
 

@@ -247,7 +247,7 @@ def read_file(
 
 def choose_reader(recipe: Recipe, file: File, info: FileInfo) -> tuple[str, Any]:
     """The first of the recipe's readers whose layout fits the file. Raises UserError if none does."""
-    names = recipe.source.reader
+    names = (file.reader,) if file.reader else recipe.source.reader
     if info.binary:
         found = next((name for name in names if info.encoding in READERS[name].binary), None)
         if found is None:

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,11 @@ from curate.run import check_place, fingerprint, run_folder
 from curate.sources import Source, open_source
 from curate.steps import Context
 from curate.tally import Tally
-from curate.types import UserError
+from curate.types import SPLITS, UserError
 from curate.writing import write_slices
 
 if TYPE_CHECKING:
+    from curate.hub import Fetched, Hub
     from curate.text.tokens import TokenCounter
 
 #: Rows a slice.
@@ -132,7 +134,20 @@ def open_recipe_source(recipe: Recipe, sources: list[str], work: Path) -> Source
     from curate.readers import READERS
     from curate.readers.dialogue import split_members
 
-    parts: list[tuple[str | None, Path]] = [parse_source(text) for text in sources]
+    parts: list[tuple[str | None, Path]] = []
+    fetched: list[Fetched] = []
+    given: list[str] = []
+    for number, text in enumerate(sources):
+        split, where = parse_source(text, recipe.source.hub)
+        if isinstance(where, Path):
+            parts.append((split, where))
+            given.append(f"{split}={where.absolute()}" if split else str(where.absolute()))
+        else:
+            from curate.hub import fetch
+
+            fetched.append(fetch(where, recipe, work / f"hub-{number:03d}"))
+            parts += fetched[-1].parts
+            given.append(fetched[-1].hub.words(local=True))
     if not parts:
         sample = sample_path(recipe.name)
         if sample is None:
@@ -143,20 +158,37 @@ def open_recipe_source(recipe: Recipe, sources: list[str], work: Path) -> Source
     binary = any(READERS[name].binary for name in readers)
     members = split_members if "dialogue" in readers else None
     parallel, folders = "parallel" in readers, "folders" in readers
-    return open_source(parts, patterns, recipe.name, work, members, parallel, folders, binary)
+    source = open_source(parts, patterns, recipe.name, work, members, parallel, folders, binary)
+    return _with_origins(replace(source, given=given), fetched)
 
 
-def parse_source(text: str) -> tuple[str | None, Path]:
-    """`[SPLIT=]PATH`; a path that exists under the whole text is a path."""
+def parse_source(text: str, own_hub: str | None = None) -> tuple[str | None, Path | Hub]:
+    """`[SPLIT=]PATH`, or a data set of the hub in the path's place; `own_hub` is the recipe's."""
     split, equals, rest = text.partition("=")
-    if equals and split in ("train", "validation", "test"):
-        if not rest:
-            raise UserError(f"--source {text}: no path after {split}=")
-        return split, Path(rest)
-    return None, Path(text)
+    if not equals or split not in SPLITS:
+        split, rest = None, text
+    if not rest:
+        raise UserError(f"--source {text}: no path after {split}=")
+    if rest == "hub" or rest.startswith("hf:"):
+        from curate.hub import parse_hub
+
+        return split, parse_hub(rest, split, own_hub)
+    return split, Path(rest)
+
+
+def _with_origins(source: Source, fetched: list[Fetched]) -> Source:
+    """The source with what is known of its files from the hub; those that datasets wrote are read as rows."""
+    origins = {
+        file.path: origin for file in source.files for one in fetched if (origin := one.origin(file.path)) is not None
+    }
+    files = [replace(file, reader="rows" if "split" in origins.get(file.path, {}) else None) for file in source.files]
+    ignored = sorted({*source.ignored, *(name for one in fetched for name in one.aside)})
+    return replace(source, files=files, ignored=ignored, origins=origins)
 
 
 def _identity(file: Any, source: Source) -> dict[str, Any]:
     info = source.infos[file.path]
     partner = source.infos[file.partner].sha256 if file.partner else None
-    return {"split": file.split, "file": file.name, "member": file.member, "sha256": info.sha256, "partner": partner}
+    origin = {"hub": source.origins[file.path]} if file.path in source.origins else {}
+    told = {"split": file.split, "file": file.name, "member": file.member, "sha256": info.sha256, "partner": partner}
+    return {**told, **origin}

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from curate import versions
-from curate.card.draw import MANY_FILES, draw_readme
+from curate.card.draw import draw_readme
+from curate.card.files import MANY_FILES, are_many, told
 from curate.formatting.features import hf_features
 from curate.formatting.render import REASONS, RENDER_REASONS
 from curate.formatting.templates import TemplateSet
@@ -81,9 +82,17 @@ def finish(
     run.write_json("card.json", card)
     run.write_json("dataset_info.json", dataset_info(recipe.name, present, recipe.task == "dialogue"))
     run.write_text("README.md", draw_readme(card, _first_features(run, present), options["lang"]))
-    run.write_json("local.json", _local(recipe, manifest, options))
-    notes = [f"left aside: {', '.join(source.ignored)}"] if source.ignored else []
-    return RunResult(place, "written", fingerprint, manifest, notes)
+    run.write_json("local.json", _local(recipe, source, manifest, options))
+    return RunResult(place, "written", fingerprint, manifest, _notes(source))
+
+
+def _notes(source: Source) -> list[str]:
+    """What the user should know of besides: the files that no pattern took."""
+    if not source.ignored:
+        return []
+    more = len(source.ignored) - MANY_FILES
+    shown = ", ".join(source.ignored[:MANY_FILES])
+    return [f"left aside: {shown}" + (f" and {more} more (manifest.json names all)" if more > 0 else "")]
 
 
 def _step_reasons(recipe: Recipe) -> dict[str, tuple[str, ...]]:
@@ -113,6 +122,8 @@ def _sources(source: Source, local: LocalPass) -> list[dict[str, Any]]:
             "reader": seen.reader if seen else "",
             "repaired": dict(sorted(seen.repaired.items())) if seen else {},
         }
+        if file.path in source.origins:
+            entry["hub"] = source.origins[file.path]
         if file.member:
             entry["member"] = file.member
         if file.partner:
@@ -165,8 +176,9 @@ def card_data(
         "lengths": measure.lengths(),
         "segmentation": measure.segmentation(),
         "templates": manifest["templates"]["used"],
-        "sources": manifest["sources"],
-        "ignored_files": manifest["ignored_files"],
+        "sources": told(manifest["sources"]),
+        "ignored_files": manifest["ignored_files"][:MANY_FILES],
+        "ignored": len(manifest["ignored_files"]),
         "examples": {
             "templates": dict(sorted(measure.template_examples.items())),
             "rejects": [
@@ -184,13 +196,13 @@ def card_data(
 def _reproduce(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]) -> str:
     """The command that makes this run again, with the files' names but no local path."""
     words = ["python -m curate recipe", recipe.path.name if options["own_recipe"] else recipe.name]
-    if options["sources"] and len(manifest["sources"]) > MANY_FILES:
+    entries = [entry for entry in manifest["sources"] if "hub" not in entry] if options["sources"] else []
+    words += sorted({f"--source {entry['hub']['source']}" for entry in manifest["sources"] if "hub" in entry})
+    if are_many(entries):
         words += ["--source PATH"]  # the folder that they all lie in
-    elif options["sources"]:
-        words += [
-            f"--source {entry['split']}={entry['file']}" for entry in manifest["sources"] if "member" not in entry
-        ]
-        words += sorted({f"--source {e['file']}" for e in manifest["sources"] if "member" in e})
+    else:
+        words += [f"--source {entry['split']}={entry['file']}" for entry in entries if "member" not in entry]
+        words += sorted({f"--source {entry['file']}" for entry in entries if "member" in entry})
     words += [f"--set {key}={_shown(value)}" for key, value in recipe.told_overrides.items()]
     words += [f"--limit {options['limit']}"] if options["limit"] is not None else []
     words += [f"--seed {options['seed']}"] if options["seed"] else []
@@ -210,14 +222,14 @@ def _first_features(run: RunFolder, present: list[str]) -> list[dict[str, Any]]:
     return []
 
 
-def _local(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+def _local(recipe: Recipe, source: Source, manifest: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """All that may differ from one run to the next: paths, time, memory. `explain` reads the sources again from it."""
     return {
         "command": sys.argv,
         "lang": options["lang"],
         "recipe": str(recipe.path.resolve()),
         "overrides": recipe.overrides,
-        "sources": [_absolute(text) for text in options["sources"]],
+        "sources": source.given,
         **costs(options["started"], manifest),
     }
 
@@ -232,11 +244,3 @@ def costs(started: float, manifest: dict[str, Any]) -> dict[str, Any]:
         "rows_per_second": round(rows / seconds) if seconds else 0,
         "peak_mb": round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)),
     }
-
-
-def _absolute(source: str) -> str:
-    """A `--source` argument with an absolute path."""
-    from curate.pipeline import parse_source
-
-    split, path = parse_source(source)
-    return f"{split}={path.absolute()}" if split else str(path.absolute())

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from curate.archives import archive_kind, is_hidden, unpack
 from curate.binary import KINDS, binary_info, binary_kind
+from curate.naming import row_prefixes, split_of
 from curate.text.decode import FileInfo, no_text, sniff
 from curate.types import SPLITS, File, UserError
 
@@ -23,12 +24,6 @@ from curate.types import SPLITS, File, UserError
 _SHOWN = 12
 #: Papers that lie beside a corpus: never data unless a pattern names them.
 _PAPERS = ("readme*", "license*", "licence*", "changelog*", "*.md", "*sha256*", "*md5sum*")
-#: What the parts of a JSON object of splits, or of a file's name, are called.
-_MEMBER_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "development", "eval"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 #: The words by which the two sides of parallel files are told apart: source side first.
 _SIDES = (
     ("source", "target"),
@@ -54,13 +49,16 @@ class Source:
     """The files of a run in the order of their numbers, and what was seen on the way.
 
     `infos` has an entry for every path read, partners included. `display` names the parts without local paths, as
-    they may stand in a card: `train=a.tsv`.
+    they may stand in a card: `train=a.tsv`. `origins` says of files from the hub where there. `given`
+    are the `--source` arguments by which the same files are found again from anywhere.
     """
 
     files: list[File]
     ignored: list[str]
     infos: dict[Path, FileInfo]
     display: list[str]
+    origins: dict[Path, dict[str, str]] = field(default_factory=dict)
+    given: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -129,15 +127,10 @@ def open_source(
 
 def _open_part(split: str | None, path: Path, workdir: Path, parallel: bool) -> _Part:
     label = str(path)
-    if label == "hub" or label.startswith("hf:"):
-        raise UserError(
-            f"{label}: reading from the hub is not supported yet: download the corpus and give its folder, file or"
-            " archive (--source PATH)"
-        )
     if split is not None and split not in SPLITS:
         raise UserError(f"{split}={label}: there is no split {split!r}, they are {', '.join(SPLITS)}")
     if path.is_dir():
-        found = [_Found(file, name) for file, name in _walk(path)]
+        found = [_Found(file, name) for file, name in folder_files(path)]
         if not found:
             raise UserError(f"{label}: the folder holds no files, give the folder in which the corpus lies")
         return _Part(label, split, _pair(found) if parallel else found, single=False)
@@ -156,7 +149,7 @@ def _open_part(split: str | None, path: Path, workdir: Path, parallel: bool) -> 
     return _Part(label, split, [_with_sibling(path) if parallel else _Found(path, path.name)], single=True)
 
 
-def _walk(folder: Path) -> list[tuple[Path, str]]:
+def folder_files(folder: Path) -> list[tuple[Path, str]]:
     """Every visible file below a folder by relative name; linked folders are followed, but none twice."""
     found: list[tuple[Path, str]] = []
     seen: set[str] = set()
@@ -287,6 +280,15 @@ def _match(found: list[_Found], patterns: dict[str, list[str]]) -> list[tuple[st
     return [(claimed[one.name], one) for one in found if one.name in claimed]
 
 
+def claimed_names(
+    names: list[str], patterns: Mapping[str, Iterable[str]], split: str | None, parallel: bool
+) -> list[str]:
+    """Of relative names, those that the patterns take (for one split, or for any), partners included."""
+    found = [_Found(Path(name), name) for name in sorted(names)]
+    matched = _match(_pair(found) if parallel else found, {name: list(globs) for name, globs in patterns.items()})
+    return [name for took, one in matched if split in (None, took) for name in one.names]
+
+
 def _fits(found: _Found, pattern: str, by_path: bool = False) -> bool:
     """A pattern with a slash is about the relative path, any other about the file's name, unless `by_path`."""
     whole = by_path or "/" in pattern
@@ -353,7 +355,7 @@ def _files_of(
 ) -> list[File]:
     """One File, or one for each split a JSON object holds; a split the user named takes only its own part of it."""
     members = split_members(found.path, infos[found.path]) if split_members and found.partner is None else []
-    inner = [(_MEMBER_SPLITS[member.lower()], member) for member in members if member.lower() in _MEMBER_SPLITS]
+    inner = [(inside, member) for member in members if (inside := split_of(member))]
     if not inner:
         return [File(path=found.path, name=found.name, split=split, number=0, partner=found.partner)]
     if named:
@@ -373,21 +375,14 @@ def _number(files: list[File], recipe_name: str) -> list[File]:
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise UserError(*(_same_name(split, name) for name in sorted(twice)[:_SHOWN]))
-        shorts = [_without_suffix(name) for name in names]
-        if len(set(shorts)) < len(shorts):
-            shorts = names
-        for name, short in zip(names, shorts, strict=True):
-            prefixes[split, name] = f"{recipe_name}/{split}" + (f"/{short}" if len(names) > 1 else "")
+        for name, prefix in zip(names, row_prefixes(recipe_name, split, names), strict=True):
+            prefixes[split, name] = prefix
     ordered = sorted(files, key=lambda file: (file.name, SPLITS.index(file.split)))
     return [replace(file, number=n, prefix=prefixes[file.split, file.name]) for n, file in enumerate(ordered)]
 
 
 def _same_name(split: str, name: str) -> str:
     return f"{name}: two files of {split} have this name, and so would their rows: rename one, or leave one out"
-
-
-def _without_suffix(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
 
 
 def _label(path: Path) -> str:

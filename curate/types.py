@@ -25,7 +25,10 @@ class UserError(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """One file of one split. `partner`: the target side of a parallel pair; `member`: a split inside a JSON object."""
+    """One file of one split. `partner`: the target side of a parallel pair; `member`: a split inside a JSON object.
+
+    `reader` is the one to read it where that is not for the recipe to say.
+    """
 
     path: Path
     name: str
@@ -34,6 +37,7 @@ class File:
     partner: Path | None = None
     member: str | None = None
     prefix: str = ""
+    reader: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from curate.card.frontmatter import front_matter
@@ -27,8 +26,6 @@ TEMPLATE = Path(__file__).with_name("card.md.j2")
 _PERCENTILES = ("p5", "p50", "p95", "p99", "max")
 #: What token_length counts at each limit.
 _CUTS = ("answer_cut", "answer_lost")
-#: With more source files than this, the card tells of their folders.
-MANY_FILES = 40
 
 
 def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
@@ -68,7 +65,8 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         "rejects": _said(card, w, says, "reasons"),
         "reject_examples": _reject_examples(card, w),
         "sources": _sources(card, w),
-        "ignored": ", ".join(map(cell, card["ignored_files"])),
+        "sources_note": w["sources_note"] if any("files" in entry for entry in card["sources"]) else "",
+        "ignored": _ignored(card, w),
         "metrics": [f"`{name}` {says(name)}" for name in card["metrics"]],
         "reproduce": fence(card["reproduce"], limit=10_000, language="bash"),
         "reproduce_note": reproduce_note(card, w),
@@ -290,7 +288,7 @@ def _changes(card: Card, w: Words, says: Callable[[str], str]) -> str:
 def _repairs(card: Card, says: Callable[[str], str]) -> list[str]:
     return [
         f"{cell(entry['file'])}: " + "; ".join(f"{says(kind)} {_n(n)}" for kind, n in entry["repaired"].items())
-        for entry in _entries(card)
+        for entry in card["sources"]
         if entry["repaired"]
     ]
 
@@ -311,39 +309,31 @@ def _by_split(card: Card, head: list[str], counted: dict[tuple[str, ...], dict[s
     return table([*head, *splits], rows, len(head)) if rows else ""
 
 
-def _entries(card: Card) -> list[dict[str, Any]]:
-    """The source files; where there are very many, one entry for all files of a folder in one encoding.
-
-    What a run is told apart by is in card.json and the manifest, file by file.
-    """
-    if len(card["sources"]) <= MANY_FILES:
-        return card["sources"]
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for entry in card["sources"]:
-        folder = str(PurePosixPath(entry["file"]).parent)
-        groups.setdefault((entry["split"], folder, entry["reader"], entry["encoding"]), []).append(entry)
-    entries = []
-    for (split, folder, reader, encoding), files in groups.items():
-        repaired: Counter[str] = Counter()
-        for entry in files:
-            repaired.update(entry["repaired"])
-        sums = {key: sum(entry[key] for entry in files) for key in ("rows", "bytes")}
-        told = {"split": split, "file": f"{folder}/ ({_n(len(files))})", "reader": reader, "encoding": encoding}
-        entries.append({**told, **sums, "sha256": "", "repaired": dict(sorted(repaired.items()))})
-    return entries
-
-
 def _sources(card: Card, w: Words) -> str:
     head = [w[key] for key in ("split", "file", "reader", "rows", "encoding", "bytes")] + ["sha256"]
     rows = []
-    for entry in _entries(card):
+    for entry in card["sources"]:
         name = f"{entry['file']} ({entry['member']})" if "member" in entry else entry["file"]
-        row = [entry["split"], name, entry["reader"], _n(entry["rows"])]
-        rows.append([*row, entry["encoding"], _n(entry["bytes"]), entry["sha256"]])
-        if target := entry.get("target"):
-            more = [target["encoding"], _n(target["bytes"]), target["sha256"]]
-            rows.append([entry["split"], f"{name} → target", entry["reader"], "", *more])
+        if "files" in entry:
+            name = f"{name} ({_n(entry['files'])})"
+        for part, shown, count in ((entry, name, _n(entry["rows"])), (entry.get("target"), f"{name} → target", "")):
+            if part:
+                told = [shown, entry["reader"], count, _encodings(part), _n(part["bytes"]), part["sha256"]]
+                rows.append([entry["split"], *told])
     return table(head, rows, len(head))
+
+
+def _encodings(entry: dict[str, Any]) -> str:
+    if "encodings" not in entry:
+        return entry["encoding"]
+    return ", ".join(f"{name or '–'} {_n(n)}" for name, n in entry["encodings"].items())
+
+
+def _ignored(card: Card, w: Words) -> str:
+    names = card["ignored_files"]
+    n = card.get("ignored", len(names))  # of a run before there was a limit, all are named
+    more = w["ignored_more"].format(n=_n(n)) if n > len(names) else ""
+    return w["ignored"] + ", ".join(map(cell, names)) + more if names else ""
 
 
 # ---- examples

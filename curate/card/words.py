@@ -105,6 +105,12 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "examples_of": ("{step}: {reason} 的例子", "Examples of {step}: {reason}"),
     "not_chosen": ("（未被选中，不保留内容）", "(not chosen; kept without its text)"),
     "sources": ("数据文件", "Source files"),
+    "sources_note": (
+        "多个文件合为一行时，括号中是文件数，sha256 取自每个文件一行（其 sha256、两个空格、路径）并按路径排序的清单；"
+        "逐个文件见 manifest.json。",
+        "Where files are told together, their number stands in brackets, and the sha256 is that of a list with one "
+        "line a file (its sha256, two spaces, its path) in the order of the paths; manifest.json has each of them.",
+    ),
     "split": ("划分", "Split"),
     "file": ("文件", "File"),
     "rows": ("行数", "Rows"),
@@ -112,6 +118,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "encoding": ("编码", "Encoding"),
     "bytes": ("字节", "Bytes"),
     "ignored": ("未使用的文件：", "Files left aside: "),
+    "ignored_more": ("等 {n} 个（全部见 manifest.json）", " and more, {n} in all (manifest.json names them)"),
     "scoring": ("如何评分", "How it is scored"),
     "reproduce": ("如何重现", "How to make it again"),
     "reproduce_note": (

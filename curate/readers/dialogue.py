@@ -13,6 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from curate.naming import split_of
 from curate.readers.jsonstream import JsonStream
 from curate.readers.options import Problem, ReadOptions, collect
 from curate.text.decode import FileInfo, read_blocks, read_lines
@@ -21,9 +22,6 @@ from curate.types import File, Records, UserError
 
 #: Where an object keeps its utterances.
 TURN_KEYS = ("dialog", "dialogue", "conversation", "turns", "utterances")
-#: An object of lists is one of splits when one of its keys is a split's name.
-SPLIT_NAMES = frozenset(["train", "training", "valid", "validation", "dev", "val", "test"])
-
 #: What the layouts have in common: utterances or a problem, row by row.
 _Rows = Iterator[list[str] | Problem]
 
@@ -57,14 +55,17 @@ def read(file: File, info: FileInfo, options: ReadOptions, block_rows: int) -> I
 
 
 def split_members(path: Path, info: FileInfo) -> list[str]:
-    """The splits of a JSON object of splits in file order; [] for any other file."""
+    """The splits of a JSON object of splits in file order; [] for any other file.
+
+    An object of lists is one of splits when one of its keys is a split's name.
+    """
     if _layout(path, info) != "stream":
         return []
     stream = JsonStream(path.name, read_blocks(path, info))
     if stream.peek() != "{":
         return []
     members = _members(stream)
-    return members if any(name.casefold() in SPLIT_NAMES for name in members) else []
+    return members if any(map(split_of, members)) else []
 
 
 def _members(stream: JsonStream) -> list[str]:

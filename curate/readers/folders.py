@@ -103,33 +103,47 @@ def joined(lines: list[str], counts: Counter[str]) -> list[str]:
 
     A line goes on in the next one if it is full and the next one is not indented beyond the margin.
     """
-    widths = [len(line.encode("gb18030", "replace")) for line in lines]
+    texts = [line.strip() for line in lines]
+    said = {
+        "blank_lines": texts.count(""),
+        "edge_space": sum(text != line for text, line in zip(texts, lines, strict=True) if text),
+    }
+    widths = _widths(lines)
     limit, by_column = _limit(widths)
-    margin = _margin(lines, widths, limit)
+    paragraphs = _paragraphs(lines, texts, widths, limit, by_column) if limit else list(filter(None, texts))
+    said["lines_joined"] = len(texts) - said["blank_lines"] - len(paragraphs)
+    counts.update({kind: n for kind, n in said.items() if n})
+    return paragraphs
+
+
+def _widths(lines: list[str]) -> list[int]:
+    """Columns of each line; they are encoded in one go, for no byte of a longer character is a line feed."""
+    return [len(line) for line in "\n".join(lines).encode("gb18030", "replace").split(b"\n")] if lines else []
+
+
+def _paragraphs(lines: list[str], texts: list[str], widths: list[int], limit: int, by_column: bool) -> list[str]:
+    """The paragraphs of a text that was cut at a width."""
+    indents = [0 if line == text else _indent(line, text) for line, text in zip(lines, texts, strict=True)]
+    full = [limit - _RAGGED <= width <= limit + _RAGGED for width in widths]
+    margin = _margin(texts, indents, full)
     paragraphs: list[str] = []
-    before, spaced = -1, False  # of the line before: its width (−1 where nothing goes on), whether a space ends it
-    for line, width in zip(lines, widths, strict=True):
-        text = line.strip()
+    goes_on = spaced = False  # whether the line before was full, whether a space ended it
+    for line, text, indent, is_full in zip(lines, texts, indents, full, strict=True):
         if not text:
-            counts["blank_lines"] += 1
-            before = -1
+            goes_on = False
             continue
-        counts["edge_space"] += text != line
-        if limit and abs(before - limit) <= _RAGGED and _indent(line) < margin + _INDENT:
-            counts["lines_joined"] += 1
-            apart = spaced or _indent(line) > margin or (not by_column and _are_words(paragraphs[-1], text))
+        if goes_on and indent < margin + _INDENT:
+            apart = spaced or indent > margin or (not by_column and _are_words(paragraphs[-1], text))
             paragraphs[-1] += " " + text if apart else text
         else:
             paragraphs.append(text)
-        before, spaced = width, line[-1].isspace()
-    if not counts["edge_space"]:
-        del counts["edge_space"]
+        goes_on, spaced = is_full, line[-1].isspace()
     return paragraphs
 
 
 def _limit(widths: list[int]) -> tuple[int, bool]:
     """The width at which the lines of a text were cut (0 if they were not), and whether even within a word."""
-    wide = Counter(width for width in widths if width >= _LEAST_WIDTH)
+    wide = Counter([width for width in widths if width >= _LEAST_WIDTH])
     limit = max(wide, key=lambda width: (wide[width], width), default=0)
     full = sum(n for width, n in wide.items() if abs(width - limit) <= _RAGGED)
     if full < _FULL_LINES or full < _FULL_SHARE * sum(map(bool, widths)):
@@ -138,20 +152,20 @@ def _limit(widths: list[int]) -> tuple[int, bool]:
     return limit, 2 * wide[limit] >= full
 
 
-def _margin(lines: list[str], widths: list[int], limit: int) -> int:
+def _margin(texts: list[str], indents: list[int], full: list[bool]) -> int:
     """The white space before every line of a page: what most lines have that follow a full one.
 
     Where no line is indented beyond it, it is not the page's but that of a list of paragraphs.
     """
-    pairs = zip(widths, lines[1:], strict=False)
-    after = Counter(_indent(line) for width, line in pairs if abs(width - limit) <= _RAGGED and line.strip())
+    pairs = zip(full, texts[1:], indents[1:], strict=False)
+    after = Counter([indent for after_full, text, indent in pairs if after_full and text])
     margin = max(after, key=lambda indent: (after[indent], -indent), default=0)
-    return margin if any(_indent(line) >= margin + _INDENT for line in lines if line.strip()) else 0
+    return margin if max(indents) >= margin + _INDENT else 0
 
 
-def _indent(line: str) -> int:
-    """Columns of white space before a line."""
-    space = line[: len(line) - len(line.lstrip())]
+def _indent(line: str, text: str) -> int:
+    """Columns of white space before the text of a line; none in a blank one."""
+    space = line[: line.find(text)]
     return len(space) + space.count("\u3000")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,8 @@ _PLAIN_MAGIC = (b"BZh", b"ID3", b"RIFF", b"PAR1", b"OggS", b"GIF8", b"ARROW1")
 _CONTROLS = bytes(c for c in range(1, 32) if c not in b"\t\n\r\f\b\x1b") + b"\x7f"
 _MOST_CONTROLS = 0.08
 _MOST_NULS = 0.2
+#: U+FFFD in the encodings that are tried: where none of them stands, no text can honestly hold it.
+_HONEST = tuple("\ufffd".encode(encoding) for encoding in ("utf-8", "gb18030", "utf-16-le", "utf-16-be"))
 #: Above this share of broken characters (a few are allowed in any case) a file isn't text in that encoding.
 _MOST_BROKEN = 0.1
 _FEW_BROKEN = 4
@@ -94,8 +96,12 @@ class FileInfo:
 
 @dataclass
 class _Scan:
-    """The first pass: everything that needs no knowledge of the encoding, and whether the bytes are strict UTF-8."""
+    """The first pass: everything that needs no knowledge of the encoding, and whether the bytes are strict UTF-8.
 
+    `whole` are the bytes of a small file, which need not be read again.
+    """
+
+    whole: bytes | None = None
     size: int = 0
     sha256: str = ""
     head: bytes = b""
@@ -161,7 +167,7 @@ def no_text(path: Path, problem: str) -> FileInfo:
 
 def read_blocks(path: Path, info: FileInfo, block: int = BLOCK) -> Iterator[str]:
     """The file's text in blocks: byte order mark and NULs dropped, undecodable bytes replaced by U+FFFD."""
-    for text in _decode(path, info.encoding, "replace", block):
+    for text in _decode(_chunks(path, block), info.encoding, "replace"):
         if info.nul:
             text = text.replace("\0", "")
         if text:
@@ -246,6 +252,7 @@ def _scan(path: Path, block: int) -> _Scan:
                 hashing.call(digest.update, data)
             else:  # the only block of a small file: a thread would cost more than it saves
                 digest.update(data)
+                scan.whole = data
             scan.size += len(data)
             if len(scan.head) < HEAD:
                 scan.head += data[: HEAD - len(scan.head)]
@@ -263,11 +270,15 @@ def _scan(path: Path, block: int) -> _Scan:
                 scan.utf8 = _is_utf8(data[:cut])
                 begun = data[cut:]
     if scan.cr:  # elsewhere nothing depends on how many there are
-        with path.open("rb") as file:
-            scan.lf = sum(data.count(b"\n") for data in iter(lambda: file.read(block), b""))
+        scan.lf = sum(data.count(b"\n") for data in _again(path, scan, block))
     scan.utf8 = scan.utf8 and _is_utf8(begun)
     scan.sha256 = digest.hexdigest()
     return scan
+
+
+def _again(path: Path, scan: _Scan, block: int) -> Iterable[bytes]:
+    """The bytes of a file that was looked at already."""
+    return _chunks(path, block) if scan.whole is None else (scan.whole,)
 
 
 def _last_character(data: bytes) -> int:
@@ -320,11 +331,11 @@ def _choose(path: Path, name: str, scan: _Scan, block: int) -> tuple[str, _Tally
         if scan.head.startswith(bom):
             # A tally would say nothing new of strict UTF-8, except that there is nothing but the mark.
             strict = encoding == "utf-8-sig" and scan.utf8 and scan.size > HEAD
-            return encoding, None if strict else _tally(path, encoding, block)
+            return encoding, None if strict else _tally(path, scan, encoding, block)
     if scan.nul:
         wide = _wide(scan.head)
         if wide is not None:
-            tally = _tally(path, wide, block)
+            tally = _tally(path, scan, wide, block)
             if not tally.broken:
                 return wide, tally
     head = scan.head
@@ -332,10 +343,10 @@ def _choose(path: Path, name: str, scan: _Scan, block: int) -> tuple[str, _Tally
         raise UserError(_no_text(name, "it is full of control characters"))
     if scan.utf8:
         return "utf-8", None
-    utf8 = _tally(path, "utf-8", block)
+    utf8 = _tally(path, scan, "utf-8", block)
     if utf8.share <= _UTF8_BROKEN:
         return "utf-8", utf8
-    chinese = _tally(path, "gb18030", block)
+    chinese = _tally(path, scan, "gb18030", block)
     return ("utf-8", utf8) if utf8.share < chinese.share else ("gb18030", chinese)
 
 
@@ -354,11 +365,10 @@ def _wide(head: bytes) -> str | None:
     return encoding if usual >= 0.9 * len(text) else None
 
 
-def _tally(path: Path, encoding: str, block: int) -> _Tally:
+def _tally(path: Path, scan: _Scan, encoding: str, block: int) -> _Tally:
     tally = _Tally()
     before = ""
-    # U+FFFD may honestly stand in a text: what "ignore" leaves of them is not counted as broken.
-    for text in _decode(path, encoding, "replace", block):
+    for text in _decode(_again(path, scan, block), encoding, "replace"):
         tally.broken += text.count("\ufffd")
         tally.multibyte += len(text) - len(text.encode("ascii", "ignore"))
         tally.nul += text.count("\0")
@@ -367,15 +377,22 @@ def _tally(path: Path, encoding: str, block: int) -> _Tally:
         tally.crlf += text.count("\r\n") + (before == "\r" and text[:1] == "\n")
         before = text[-1:] or before
         tally.blank = tally.blank and not text.strip("\0 \t\r\n\f\v\u3000\ufeff")
-    if tally.broken:
-        tally.broken -= sum(text.count("\ufffd") for text in _decode(path, encoding, "ignore", block))
+    if tally.broken and (scan.whole is None or any(mark in scan.whole for mark in _HONEST)):
+        # U+FFFD may honestly stand in a text: what "ignore" leaves of them is not counted as broken.
+        told = _decode(_again(path, scan, block), encoding, "ignore")
+        tally.broken -= sum(text.count("\ufffd") for text in told)
     tally.multibyte -= tally.broken
     return tally
 
 
-def _decode(path: Path, encoding: str, errors: str, block: int) -> Iterator[str]:
+def _decode(data: Iterable[bytes], encoding: str, errors: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)(errors)
+    for some in data:
+        yield decoder.decode(some)
+    yield decoder.decode(b"", True)
+
+
+def _chunks(path: Path, block: int) -> Iterator[bytes]:
     with path.open("rb") as file:
         while data := file.read(block):
-            yield decoder.decode(data)
-    yield decoder.decode(b"", True)
+            yield data

@@ -68,7 +68,7 @@ def _text_of(texts: pl.Series) -> pl.Series:
 def _key_of(texts: pl.Series, folded: pl.Series) -> pl.Series:
     """The `by: key` keys of texts, given their `by: text` keys."""
     hard = _found(texts, _HARD)
-    key = texts.str.replace_all(f"[{_COMMON}]+", "")
+    key = _without(texts, hard).str.replace_all(f"[{_COMMON}]+", "")
     return put(key, hard, map_distinct(folded.gather(hard), _reduce)) if len(hard) else key
 
 
@@ -83,6 +83,11 @@ def _found(texts: pl.Series, pattern: str) -> pl.Series:
     return texts.str.contains(pattern).fill_null(False).arg_true()
 
 
+def _without(texts: pl.Series, where: pl.Series) -> pl.Series:
+    """The texts with nulls at these indexes: nothing is spent on what will be put there."""
+    return put(texts, where, pl.Series([None], dtype=pl.String)) if len(where) else texts
+
+
 def _reduce(texts: pl.Series) -> pl.Series:
     folded = (
         texts.str.to_lowercase()
@@ -90,8 +95,8 @@ def _reduce(texts: pl.Series) -> pl.Series:
         .str.replace_all("ς", "σ", literal=True)
         .str.replace_all(_DROPPED, "")
     )
-    key = folded.str.replace_all(r"\p{P}+", "")
-    careful = folded.str.contains(_CAREFUL).arg_true()
+    careful = _found(folded, _CAREFUL)
+    key = _without(folded, careful).str.replace_all(r"\p{P}+", "")
     if len(careful):
         key = key.scatter(careful, folded.gather(careful).str.extract_all(_KEPT).list.join(""))
     empty = key == ""

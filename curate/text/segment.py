@@ -44,10 +44,12 @@ class Cutter:
         if engine == "jieba":
             self.cut = self._jieba().lcut
             return
+        entries = read_user_dict(user_dict)
         import rjieba
 
-        self._fast = rjieba.Jieba()
-        for word, frequency, tag in read_user_dict(user_dict):
+        # Importing rjieba loads its dictionary; an object of our own loads it a second time, for words to be added.
+        self._fast = rjieba.Jieba() if entries else rjieba
+        for word, frequency, tag in entries:
             self._fast.add_word(word, frequency, tag)
         self.cut = self._cut_repaired
 
@@ -77,7 +79,8 @@ class Cutter:
             return words
         repaired: list[str] = []
         for word in words:
-            if len(word) > 1 and _JOINED.search(word) and not self._fast.has_word(word):
+            # Letters alone, as nearly all words are, hold none of the signs: far cheaper to ask than a pattern.
+            if not word.isalpha() and _JOINED.search(word) and not self._fast.has_word(word):
                 repaired.extend(part for part in _ASCII_WORD.split(word) if part)
             else:
                 repaired.append(word)

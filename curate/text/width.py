@@ -8,30 +8,34 @@ characters. Line ends become `\\n`, white space at both ends goes. Chinese punct
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from curate.lazy import pl
 from curate.text.distinct import change_texts, put
-
-#: Full-width ASCII letters and digits → half width.
-_FULL_WIDTH = {ord(char): ord(char) - 0xFEE0 for char in "０１２３４５６７８９"}
-_FULL_WIDTH |= {code: code - 0xFEE0 for first in "Ａａ" for code in range(ord(first), ord(first) + 26)}
 
 _CONTROL = "\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f"
 _ZERO_WIDTH = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
 _PICTURE = "\u2600-\u27bf\U0001f000-\U0001faff"
 
-#: (kind, what it finds) in the order they are applied; the kinds are the card's words.
+#: (kind, what it finds) in the order they are applied; the kinds are the card's words. Each pattern begins with the
+#: characters it is about, so that the search runs from one of them to the next: long texts are mostly something else.
 _PATTERNS = {
     "full_width": re.compile("[０-９Ａ-Ｚａ-ｚ]"),
     "ideographic_space": re.compile("\u3000"),
-    "line_ends": re.compile("\r+\n|\r"),
+    "line_ends": re.compile("\r(?:\r*\n)?"),
     "control": re.compile(f"[{_CONTROL}]"),
     # A zero-width joiner between two emoji makes one picture of them: that one is kept.
-    "zero_width": re.compile(f"(?!(?<=[{_PICTURE}\ufe0f])\u200d(?=[{_PICTURE}]))[{_ZERO_WIDTH}]"),
+    "zero_width": re.compile(
+        f"[{_ZERO_WIDTH}](?:(?<!\u200d)|(?<![{_PICTURE}\ufe0f]\u200d)|(?![{_PICTURE}]))",
+    ),
     "edge_space": re.compile(r"\A\s+|\s+\Z"),
 }
 KINDS = tuple(_PATTERNS)
-_REPLACEMENT = {"ideographic_space": " ", "line_ends": "\n"}
+_REPLACEMENT: dict[str, Any] = {
+    "full_width": lambda found: chr(ord(found[0]) - 0xFEE0),
+    "ideographic_space": " ",
+    "line_ends": "\n",
+}
 
 #: One cheap look decides that a text needs nothing: most texts do.
 _TOUCHED = (
@@ -43,13 +47,11 @@ _TOUCHED = (
 def normalise_text(text: str, counts: dict[str, int] | None = None) -> str:
     """One text, normalised; `counts[kind]` grows by the characters changed."""
     for kind, pattern in _PATTERNS.items():
-        if kind == "full_width":
-            changed, n = text.translate(_FULL_WIDTH), len(pattern.findall(text))
-        else:
-            changed, n = pattern.subn(_REPLACEMENT.get(kind, ""), text)
+        if kind == "edge_space" and text == text.strip():
+            continue
+        text, n = pattern.subn(_REPLACEMENT.get(kind, ""), text)
         if n and counts is not None:
             counts[kind] = counts.get(kind, 0) + n
-        text = changed
     return text
 
 

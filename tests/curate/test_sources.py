@@ -82,8 +82,8 @@ def test_patterns_with_a_folder(tmp_path: Path) -> None:
     source = opened(tmp_path, tree(tmp_path / "s", "train/Art/1.txt", "train/2.txt", "test/1.txt"), patterns=patterns)
     assert [(f.name, f.prefix) for f in source.files] == [
         ("test/1.txt", "demo/test"),
-        ("train/2.txt", "demo/train/train/2"),
-        ("train/Art/1.txt", "demo/train/train/Art/1"),
+        ("train/2.txt", "demo/train/2"),
+        ("train/Art/1.txt", "demo/train/Art/1"),
     ]
 
 

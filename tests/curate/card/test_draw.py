@@ -282,11 +282,27 @@ def test_chnsenticorp_shows_its_overlap(corpora: Path, tmp_path: Path) -> None:
     assert found, (run / "README.md").read_text("utf-8")[:2000]
 
 
-def test_many_files_are_told_by_folder(runs: dict[str, Path]) -> None:
-    """A corpus of a document a file: a line a folder, whose figures add up; the command names no file."""
+def test_many_files_are_one_line(runs: dict[str, Path]) -> None:
+    """A corpus of a document a file: a line a split, whose figures add up."""
     card = card_of(runs["fudan"])
     readme = (runs["fudan"] / "README.md").read_text(encoding="utf-8")
-    assert len(card["sources"]) == 74
-    rows = [row.split(" | ") for row in readme.split("\n") if row.startswith(("| train | train/", "| test | answer/"))]
-    assert len(rows) == len({(entry["split"], entry["file"].rpartition("/")[0]) for entry in card["sources"]}) + 2
-    assert sum(int(row[3]) for row in rows) == 74
+    assert [(entry["file"], entry["files"], entry["rows"]) for entry in card["sources"]] == [
+        ("train/", 53, 53),
+        ("answer/", 21, 21),
+    ]
+    rows = [row[:4] + row[5:] for row in section(readme, "数据文件")[2:]]
+    assert rows == [
+        [e["split"], f"{e['file']} ({e['files']})", "folders", str(e["rows"]), f"{e['bytes']:,}", e["sha256"]]
+        for e in card["sources"]
+    ]
+    assert "逐个文件见 manifest.json" in readme
+    assert "manifest.json" not in (runs["lccc"] / "README.md").read_text(encoding="utf-8")
+
+
+def test_files_left_aside_are_counted_and_the_first_named(runs: dict[str, Path]) -> None:
+    card = card_of(runs["lccc"])
+    assert "未使用" not in draw_readme(card, [], "zh")
+    drawn = draw_readme({**card, "ignored_files": ["a.txt", "b.txt"], "ignored": 1234}, [], "zh")
+    assert "未使用的文件：a.txt, b.txt等 1,234 个（全部见 manifest.json）\n" in drawn
+    drawn = draw_readme({**card, "ignored_files": ["a.txt"], "ignored": 1}, [], "en")
+    assert "Files left aside: a.txt\n" in drawn
