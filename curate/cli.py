@@ -119,33 +119,35 @@ def recipe(
     force: Annotated[bool, typer.Option("--force", help="Replace an older run in the same folder.")] = False,
     as_json: Json = False,
     lang: Annotated[Literal["zh", "en"], typer.Option(help="The language of the data card.")] = "zh",
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="FORMAT", help="Beside the JSONL: sharegpt, messages, parquet; repeatable."),
+    ] = None,
 ) -> None:
     """Curate a corpus: read, clean, check, format, and write the run folder with its data card."""
+    from curate.api import recipe as curate_recipe
+    from curate.formatting.exports import known_formats
     from curate.recipe import load_recipe
 
+    known_formats(formats or [])
     checked = load_recipe(name, overrides or [])
     if not source:
         _say_sample(checked, name, sys.stderr if as_json else sys.stdout)
-    from curate.pipeline import curate_recipe
-
     with _Progress() as report:
         result = curate_recipe(
-            checked,
-            list(source or []),
+            name,
+            source or [],
             out=out,
+            overrides=overrides or [],
             limit=limit,
             seed=seed,
-            workers=workers or _cores(),
+            workers=workers,
             force=force,
             lang=lang,
+            formats=formats or [],
             report=report,
         )
     _print_result(result, as_json)
-
-
-def _cores() -> int:
-    """The cores this process may use (a container or taskset may give it fewer than the machine has)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _say_sample(checked: Recipe, name: str, stream: Any) -> None:

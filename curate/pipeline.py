@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from curate import versions
 from curate.ahead import in_passing
 from curate.card.draw import prepare
+from curate.formatting.exports import export, known_formats
 from curate.formatting.templates import load_templates
 from curate.judge import judge
 from curate.local import LocalPass
@@ -45,11 +46,16 @@ def curate_recipe(
     workers: int | None = None,
     force: bool = False,
     lang: str = "zh",
+    formats: Sequence[str] = (),
     report: Callable[[str], None] = lambda message: None,
     slice_rows: int = SLICE_ROWS,
 ) -> RunResult:
-    """Carry out a recipe. Raises UserError for anything that is wrong with the input; then nothing is left behind."""
+    """Carry out a recipe. Raises UserError for anything that is wrong with the input; then nothing is left behind.
+
+    `formats` are written beside the samples, also where the run is up to date but lacks them.
+    """
     started = time.perf_counter()
+    formats = known_formats(formats)
     templates = load_templates(recipe.templates_path, recipe.task, recipe.fields)
     place = out or default_place(recipe, sources, limit)
     context = Context(recipe.family, dict(recipe.labels), seed, workers or os.cpu_count() or 1)
@@ -71,7 +77,7 @@ def curate_recipe(
         )
         finished = check_place(place, sha, force)
         if finished is not None:
-            return RunResult(place, "up to date", sha, finished, [])
+            return RunResult(place, "up to date", sha, finished, export(place, formats, report))
         run = stack.enter_context(run_folder(place))
         tally = Tally()
 
@@ -93,7 +99,9 @@ def curate_recipe(
             "sources": sources,
             "own_recipe": recipe.path != recipe_path(recipe.name),
         }
-        return finish(recipe, templates, source, local, state, written, tally, run, place, sha, options)
+        result = finish(recipe, templates, source, local, state, written, tally, run, place, sha, options)
+        result.notes += export(run.folder, formats, report)
+        return result
 
 
 def default_place(recipe: Recipe, sources: list[str], limit: int | None) -> Path:
