@@ -15,6 +15,7 @@ entry in dataset_info.json does. What LLaMA-Factory asks of such a file (its dat
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +34,7 @@ from curate.yamlmarks import did_you_mean
 FOLDER = "formats"
 
 #: Bytes of JSONL read at a time, and rows of a row group: what a Parquet file costs in memory, however long it gets.
-_BLOCK = 4 << 20
+_BLOCK = 1 << 20
 _GROUP_ROWS = 8192
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -87,6 +88,29 @@ class Chat:
         return {"formatting": "sharegpt", "columns": named, "tags": tags}
 
 
+class _Told(io.FileIO):
+    """A file to write to that says why it couldn't be written: polars would call a full disk a broken file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w")
+        self._error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
+        try:
+            while rest:  # a disk that is nearly full takes a part
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self._error = error
+            raise
+        return len(data)
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        if self._error is not None:
+            raise self._error from None
+
+
 @dataclass(frozen=True)
 class Table:
     """The whole samples with their types, in columns."""
@@ -107,7 +131,8 @@ class Table:
                     yield frame
 
         # Not scan_ndjson: it maps the whole file into memory.
-        register_io_source(blocks, schema=schema).sink_parquet(target, row_group_size=_GROUP_ROWS)
+        with _Told(target) as out:
+            register_io_source(blocks, schema=schema).sink_parquet(out, row_group_size=_GROUP_ROWS)
         return rows, 0
 
     def entry(self, alpaca: Row) -> Row:
