@@ -40,6 +40,10 @@ Sources = Annotated[
         metavar="[SPLIT=]PATH", help="A folder, a file or an archive; may be repeated. Default: the built-in sample."
     ),
 ]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option("--format", metavar="FORMAT", help="Beside the JSONL: sharegpt, messages, parquet; repeatable."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -119,25 +123,29 @@ def recipe(
     force: Annotated[bool, typer.Option("--force", help="Replace an older run in the same folder.")] = False,
     as_json: Json = False,
     lang: Annotated[Literal["zh", "en"], typer.Option(help="The language of the data card.")] = "zh",
+    formats: Formats = None,
 ) -> None:
     """Curate a corpus: read, clean, check, format, and write the run folder with its data card."""
+    from curate.api import recipe as curate_recipe
+    from curate.formatting.exports import known_formats
     from curate.recipe import load_recipe
 
+    known_formats(formats or [])
     checked = load_recipe(name, overrides or [])
     if not source:
         _say_sample(checked, name, sys.stderr if as_json else sys.stdout)
-    from curate.pipeline import curate_recipe
-
     with _Progress() as report:
         result = curate_recipe(
-            checked,
-            list(source or []),
+            name,
+            source or [],
             out=out,
+            overrides=overrides or [],
             limit=limit,
             seed=seed,
-            workers=workers or _cores(),
+            workers=workers,
             force=force,
             lang=lang,
+            formats=formats or [],
             report=report,
         )
     _print_result(result, as_json)
@@ -157,12 +165,13 @@ def mix(
     force: Annotated[bool, typer.Option("--force", help="Replace an older run in the same folder.")] = False,
     as_json: Json = False,
     lang: Annotated[Literal["zh", "en"], typer.Option(help="The language of the data card.")] = "zh",
+    formats: Formats = None,
 ) -> None:
     """Make one run of several: by weights, temperature or caps, with what they have in common found."""
-    from curate.mixture.file import load_mixture
-    from curate.mixture.mix import mix_runs
+    from curate.api import mix as mix_runs
+    from curate.formatting.exports import known_formats
 
-    mixture = load_mixture(name)
+    known_formats(formats or [])
     stream = sys.stderr if as_json else sys.stdout
     with _Progress() as progress:
 
@@ -172,21 +181,17 @@ def mix(
                 print(text, file=stream, flush=True)
 
         result = mix_runs(
-            mixture,
+            name,
             samples=samples,
             out=out,
             seed=seed,
-            workers=workers or _cores(),
+            workers=workers,
             force=force,
             lang=lang,
+            formats=formats or [],
             report=report,
         )
     _print_result(result, as_json)
-
-
-def _cores() -> int:
-    """The cores this process may use (a container or taskset may give it fewer than the machine has)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _say_sample(checked: Recipe, name: str, stream: Any) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from curate import versions
 from curate.ahead import in_passing
 from curate.card.draw import prepare
+from curate.formatting.exports import export, known_formats
 from curate.formatting.templates import load_templates
 from curate.judge import judge
 from curate.local import LocalPass
@@ -51,11 +52,16 @@ def curate_recipe(
     workers: int | None = None,
     force: bool = False,
     lang: str = "zh",
+    formats: Sequence[str] = (),
     report: Callable[[str], None] = lambda message: None,
     slice_rows: int = SLICE_ROWS,
 ) -> RunResult:
-    """Carry out a recipe. Raises UserError for anything that is wrong with the input; then nothing is left behind."""
+    """Carry out a recipe. Raises UserError for anything that is wrong with the input; then nothing is left behind.
+
+    `formats` are written beside the samples, also where the run is up to date but lacks them.
+    """
     started = time.perf_counter()
+    formats = known_formats(formats)
     templates = load_templates(recipe.templates_path, recipe.task, recipe.fields)
     place = out or default_place(recipe, sources, limit)
     tokens = token_counter(recipe)
@@ -79,7 +85,7 @@ def curate_recipe(
         )
         finished = check_place(place, sha, force)
         if finished is not None:
-            return RunResult(place, "up to date", sha, finished, [])
+            return RunResult(place, "up to date", sha, finished, export(place, formats, report))
         run = stack.enter_context(run_folder(place))
         tally = Tally()
 
@@ -102,7 +108,9 @@ def curate_recipe(
             "sources": sources,
             "own_recipe": recipe.path != recipe_path(recipe.name),
         }
-        return finish(recipe, templates, source, local, state, written, tally, run, place, sha, options)
+        result = finish(recipe, templates, source, local, state, written, tally, run, place, sha, options)
+        result.notes += export(run.folder, formats, report)
+        return result
 
 
 def token_counter(recipe: Recipe) -> TokenCounter | None:

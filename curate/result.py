@@ -13,7 +13,7 @@ from typing import Any
 from curate import versions
 from curate.card.draw import draw_readme
 from curate.card.files import MANY_FILES, are_many, told
-from curate.formatting.features import hf_features
+from curate.formatting.features import run_features
 from curate.formatting.render import REASONS, RENDER_REASONS
 from curate.formatting.templates import TemplateSet
 from curate.judge import State
@@ -81,7 +81,7 @@ def finish(
     run.write_json("manifest.json", manifest)
     run.write_json("card.json", card)
     run.write_json("dataset_info.json", dataset_info(recipe.name, present, recipe.task == "dialogue"))
-    run.write_text("README.md", draw_readme(card, _first_features(run, present), options["lang"]))
+    run.write_text("README.md", draw_readme(card, run_features(run.folder), options["lang"]))
     run.write_json("local.json", _local(recipe, source, manifest, options))
     return RunResult(place, "written", fingerprint, manifest, _notes(source))
 
@@ -213,13 +213,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return json.dumps(value) if isinstance(value, bool | dict) else str(value)
-
-
-def _first_features(run: RunFolder, present: list[str]) -> list[dict[str, Any]]:
-    for split in present:
-        with (run.folder / f"{split}.jsonl").open(encoding="utf-8") as lines:
-            return hf_features(json.loads(next(lines)))
-    return []
 
 
 def _local(recipe: Recipe, source: Source, manifest: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def run_folder(place: Path) -> Iterator[RunFolder]:
     place = place.absolute()
     made = [folder for folder in place.parents if not folder.exists()]
     place.parent.mkdir(parents=True, exist_ok=True)
-    for left in _leftovers(place, "partial"):
+    for left in leftovers(place, "partial"):
         shutil.rmtree(left, ignore_errors=True)
     aside = place.parent / f".{place.name}.partial-{os.getpid()}"
     aside.mkdir()
@@ -115,7 +115,7 @@ def _move_in(aside: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _leftovers(place: Path, kind: str) -> list[Path]:
+def leftovers(place: Path, kind: str) -> list[Path]:
     """What killed runs of the same place left beside it: unfinished folders, or the older run they were replacing."""
     if not place.parent.is_dir():
         return []
@@ -128,7 +128,7 @@ def _leftovers(place: Path, kind: str) -> list[Path]:
 
 def _restore(place: Path) -> None:
     """Undo a replacement that was killed between its two renames; then the older run is still the run."""
-    for old in _leftovers(place.absolute(), "old"):
+    for old in leftovers(place.absolute(), "old"):
         if place.exists() or not (old / MANIFEST).is_file():
             shutil.rmtree(old, ignore_errors=True)
         else:

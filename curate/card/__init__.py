@@ -6,17 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from curate.types import SPLITS, UserError
+from curate.types import UserError
 
 
 def write_card(run: Path, lang: str | None = None) -> Path:
     """Draw README.md of a run again from its card.json; returns its path. `lang`: zh, en, or the run's own."""
     from curate.card.draw import draw_readme
+    from curate.formatting.features import run_features
 
     card = read_card(run)
     lang = lang or _language(run)
     path = run / "README.md"
-    _write(path, draw_readme(card, _features(run), lang))
+    _write(path, draw_readme(card, run_features(run), lang))
     return path
 
 
@@ -56,19 +57,6 @@ def _language(run: Path) -> str:
     from curate.run import read_local
 
     return "en" if read_local(run).get("lang") == "en" else "zh"
-
-
-def _features(run: Path) -> list[dict[str, Any]]:
-    from curate.formatting.features import hf_features
-
-    for split in SPLITS:
-        path = run / f"{split}.jsonl"
-        if path.is_file():
-            with path.open(encoding="utf-8") as lines:
-                first = next(lines, None)
-            if first:
-                return hf_features(json.loads(first))
-    return []
 
 
 def _write(path: Path, text: str) -> None:

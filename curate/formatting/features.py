@@ -17,7 +17,12 @@ Measured with datasets 5.2 (tests/test_contract.py holds the first two):
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
+
+from curate.lazy import pl
+from curate.types import SPLITS
 
 #: What is in a list that is empty in the row at hand: the lists a sample may have are known by their names.
 EMPTY_LISTS: dict[str, Any] = {
@@ -35,6 +40,33 @@ def hf_features(sample_row: dict[str, Any]) -> list[dict[str, Any]]:
     be said about its type.
     """
     return _struct(sample_row, "")
+
+
+def run_features(run: Path) -> list[dict[str, Any]]:
+    """The features of a run's samples, from the first row of its first split; empty where no split has rows."""
+    for split in SPLITS:
+        path = run / f"{split}.jsonl"
+        if path.is_file():
+            with path.open(encoding="utf-8") as lines:
+                first = next(lines, None)
+            if first:
+                return hf_features(json.loads(first))
+    return []
+
+
+def polars_schema(features: list[dict[str, Any]]) -> dict[str, Any]:
+    """The polars dtype of every column that `features` name: the same in each split, whatever its rows leave empty."""
+    return {feature["name"]: _dtype(feature) for feature in features}
+
+
+def _dtype(feature: Any) -> Any:
+    if isinstance(feature, list):
+        return pl.Struct(polars_schema(feature))
+    if isinstance(feature, str):
+        return {"string": pl.String, "bool": pl.Boolean, "int64": pl.Int64, "float64": pl.Float64}[feature]
+    if "list" in feature:
+        return pl.List(_dtype(feature["list"]))
+    return _dtype(feature.get("struct") or feature["dtype"])
 
 
 def _struct(row: dict[str, Any], where: str) -> list[dict[str, Any]]:

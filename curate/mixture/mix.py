@@ -8,9 +8,10 @@ finds a corpus again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from curate.formatting.exports import export, known_formats
 from curate.lazy import pl
 from curate.mixture.across import Judged, judge_across, matrix, resolve
 from curate.mixture.choose import Chosen, choose
@@ -33,9 +34,14 @@ def mix_runs(
     force: bool = False,
     lang: str = "zh",
     report: Callable[[str], None] = lambda message: None,
+    formats: Sequence[str] = (),
 ) -> RunResult:
-    """Make a mixture. Raises UserError for anything that is wrong with its parts; then nothing is left behind."""
+    """Make a mixture. Raises UserError for anything that is wrong with its parts; then nothing is left behind.
+
+    `formats` are written beside the samples, also where the mixture is up to date but lacks them.
+    """
     started = time.perf_counter()
+    formats = known_formats(formats)
     parts = open_parts(mixture, samples, report)
     place = out or Path("runs") / (f"{mixture.name}-sample" if samples else mixture.name)
     sha = fingerprint(
@@ -50,7 +56,7 @@ def mix_runs(
     )
     finished = check_place(place, sha, force)
     if finished is not None:
-        return RunResult(place, "up to date", sha, finished, [])
+        return RunResult(place, "up to date", sha, finished, export(place, formats, report))
     with run_folder(place) as run:
         report("judging")
         tally = Tally()
@@ -71,7 +77,9 @@ def mix_runs(
             check_files(parts)
             raise
         options = {"samples": samples, "seed": seed, "lang": lang, "started": started}
-        return finish(mixture, parts, plan, chosen, across, result, tally, run, place, sha, options)
+        made = finish(mixture, parts, plan, chosen, across, result, tally, run, place, sha, options)
+        made.notes += export(run.folder, formats, report)
+        return made
 
 
 def plan_of(parts: list[Part], keys: pl.DataFrame, judged: Judged, chosen: Chosen) -> pl.DataFrame:

@@ -112,6 +112,12 @@ def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--limit" in errors(capsys, "recipe", "lcqmc", "--limit", "x")[0]
     assert "--lang" in errors(capsys, "recipe", "lcqmc", "--lang", "fr")[0]
     assert "-n" in errors(capsys, "preview", "lcqmc", "-n", "0")[0]
+    assert errors(capsys, "recipe", "lcqmc", "--format", "parquet,sharegtp") == [
+        "error: --format sharegtp: unknown; did you mean 'sharegpt'?"
+    ]
+    assert errors(capsys, "recipe", "lcqmc", "--format", "csv") == [
+        "error: --format csv: unknown; known are sharegpt, messages, parquet"
+    ]
 
 
 def test_every_recipe_error_has_its_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -174,6 +180,7 @@ def test_recipe_prints_the_funnel(
     calls: list[Any] = []
     curate_with(monkeypatch, tmp_path, calls)
     args = ["--source", "train=a.tsv", "--source", "test=b.txt", "--limit", "9", "--set", "segment.as=off", "--force"]
+    args += ["--format", "parquet", "--format", "messages,sharegpt"]
     assert main(["recipe", "lcqmc", *args]) == 0
     recipe, sources, options = calls[0]
     assert sources == ["train=a.tsv", "test=b.txt"]
@@ -181,6 +188,7 @@ def test_recipe_prints_the_funnel(
     report = options.pop("report")
     report("anything")
     assert options.pop("workers") >= 1
+    assert options.pop("formats") == ["parquet", "messages,sharegpt"]
     assert options == {"out": None, "limit": 9, "seed": 0, "force": True, "lang": "zh"}
     assert capsys.readouterr().out.splitlines() == [
         "split        read  moved  unreadable  exact_dedup  written  flagged",

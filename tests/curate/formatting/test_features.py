@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
 import pytest
 
-from curate.formatting.features import hf_features
+from curate.formatting.features import hf_features, polars_schema
 
 ROW: dict[str, Any] = {
     "instruction": "你好",
@@ -59,6 +60,20 @@ def test_empty_lists_have_the_type_of_full_ones() -> None:
 def test_what_has_no_type_is_named(row: dict[str, Any], where: str) -> None:
     with pytest.raises(ValueError, match=where):
         hf_features(row)
+
+
+def test_the_same_types_for_polars() -> None:
+    slot = pl.Struct({"name": pl.String, "value": pl.String})
+    meta = {
+        "labelled": pl.Boolean,
+        "cluster_size": pl.Int64,
+        "score": pl.Float64,
+        "references": pl.List(pl.String),
+        "slots": pl.List(slot),
+        "words": pl.Struct({"a": pl.String}),
+    }
+    wanted = {"instruction": pl.String, "history": pl.List(pl.List(pl.String)), "meta": pl.Struct(meta)}
+    assert polars_schema(hf_features(ROW)) == wanted
 
 
 @pytest.mark.slow
