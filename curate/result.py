@@ -12,7 +12,7 @@ from typing import Any
 
 from curate import versions
 from curate.card.draw import MANY_FILES, draw_readme
-from curate.formatting.features import run_features
+from curate.formatting.features import hf_features
 from curate.formatting.render import REASONS, RENDER_REASONS
 from curate.formatting.templates import TemplateSet
 from curate.judge import State
@@ -78,7 +78,7 @@ def finish(
     run.write_json("manifest.json", manifest)
     run.write_json("card.json", card)
     run.write_json("dataset_info.json", dataset_info(recipe.name, present, recipe.task == "dialogue"))
-    run.write_text("README.md", draw_readme(card, run_features(run.folder), options["lang"]))
+    run.write_text("README.md", draw_readme(card, _first_features(run, present), options["lang"]))
     run.write_json("local.json", _local(recipe, manifest, options))
     notes = [f"left aside: {', '.join(source.ignored)}"] if source.ignored else []
     return RunResult(place, "written", fingerprint, manifest, notes)
@@ -199,6 +199,13 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return json.dumps(value) if isinstance(value, bool | dict) else str(value)
+
+
+def _first_features(run: RunFolder, present: list[str]) -> list[dict[str, Any]]:
+    for split in present:
+        with (run.folder / f"{split}.jsonl").open(encoding="utf-8") as lines:
+            return hf_features(json.loads(next(lines)))
+    return []
 
 
 def _local(recipe: Recipe, manifest: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
