@@ -129,7 +129,7 @@ def recipe(
         out=None if out is None else Path(out),
         limit=limit,
         seed=seed,
-        workers=workers or _cores(),
+        workers=workers or cores(),
         force=force,
         lang=lang,
         formats=_listed(formats),
@@ -164,7 +164,7 @@ def mix(
         samples=samples,
         out=None if out is None else Path(out),
         seed=seed,
-        workers=workers or _cores(),
+        workers=workers or cores(),
         force=force,
         lang=lang,
         formats=_listed(formats),
@@ -200,7 +200,7 @@ def _listed(value: Any) -> Sequence[Any]:
     return (value,) if isinstance(value, str | Path) else value
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores this process may use (a container or taskset may give it fewer than the machine has)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

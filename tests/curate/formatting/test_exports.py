@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 import pytest
 from contract import check_run
-from helpers import RECIPES, SPLITS, command, curate, differing, lines, samples, tree
+from helpers import RECIPES, REPOSITORY, SPLITS, command, curate, differing, lines, samples, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -143,6 +143,21 @@ def test_all_rows_of_a_run_have_the_same_keys_and_types(name: str, runs: dict[st
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_run_keeps_its_contract(name: str, runs: dict[str, Path]) -> None:
     assert check_run(runs[name]) == []
+
+
+@pytest.mark.parametrize("name", ["pair", "mrc", "dialogue"])
+def test_a_run_that_was_written_by_hand(name: str, tmp_path: Path) -> None:
+    """The golden folders: another spacing of the same JSON, read by the contract alone."""
+    run = tmp_path / name
+    shutil.copytree(REPOSITORY / "tests" / "golden" / name, run)
+    export(run, FORMATS)
+    assert check_run(run) == []
+    for key, entry in info(run).items():
+        split = Path(entry["file_name"]).name.partition(".")[0]
+        found = [row for row in exported(run / entry["file_name"]) if row["meta"]["labelled"]]
+        answered = [row for row in samples(run, split) if row["meta"]["labelled"]]
+        assert [LlamaFactory(entry).read(row) for row in found] == [said(row) for row in answered], key
+    assert len(info(run)) == 12
 
 
 def test_a_system_message_stands_only_where_there_is_one(runs: dict[str, Path]) -> None:
