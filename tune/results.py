@@ -20,7 +20,7 @@ MODELS = ("base", "tuned")
 class Evaluation:
     """What one model made of some splits.
 
-    splits: {section: {"n": rows, metric: {"value", "low", "high"}, …}}; a section is a split, and of a mixture also one
+    splits: {section: {"n": rows, metric: {"value", "low", "high"}, …}}; a section is a split, and of a mixture also a
     corpus of it, like `validation/lcqmc`. rows: one a question, {"id", "split", "prompt", "prediction", "references",
     "scores"}, in the order of splits and files. notes: what was not done, and why.
     """

@@ -198,7 +198,9 @@ def test_the_plan_says_what_becomes_of_each_corpus(tmp_path: Path, monkeypatch: 
     (line,) = [line for line in lines if line.startswith("  tea-talk")][:1]
     assert line.split(maxsplit=1)[1] == f"{train['tea-talk']['samples']}{shown}"
     assert any(line.split() == ["town-mrc", "0,", "6", "dropped", "as", "too", "long"] for line in lines)
-    assert "town-mrc: none of its 6 train rows is left to learn from" in plan["notes"]
+    (pair, mrc) = [note for note in plan["notes"] if "are dropped; --set max_length" in note]
+    assert pair.startswith("shop-pair: 1 of 10 train samples have more than max_length=80 tokens and are dropped")
+    assert mrc.startswith("town-mrc: 6 of 6 train samples")
     message = error(lambda: plan_only(MIXTURE, {"sets": ["max_length=80", "too_long=error"]}, stream=stream))
     assert "7 of 24 samples of train (shop-pair 1, town-mrc 6) have more than max_length=80 tokens" in message
 
