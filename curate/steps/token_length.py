@@ -44,7 +44,8 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
 
     Texts lose their end (at the end of a sentence), contexts what is farthest from their answers on both sides,
     dialogues their earliest turns, in pairs. An evaluation context is left whole: where to cut it would follow from
-    the answer, and give it away. A row that can't be shortened enough is `too_long` and keeps its text.
+    the answer, and give it away; elsewhere evaluation rows are shortened as training rows are. A row that can't be
+    shortened enough is `too_long` and keeps its text, and so is one whose template has the text as its answer.
     """
     made = _samples(rows, context)
     lengths = _measure(made, context)

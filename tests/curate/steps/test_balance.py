@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rows import context, frame, key_table, said
 
 from curate.recipe import load_recipe
+from curate.resources import recipe_path
 from curate.steps import balance
 from curate.steps.balance import Options
 from curate.types import UserError
@@ -68,6 +69,27 @@ def test_a_run(tmp_path: Path) -> None:
     assert said_of == {"train": {"over_ratio": 35}, "validation": {"over_ratio": 0}}
     assert all((row["fields"], row["kept_id"], row["step"]) == (None, None, "balance") for row in rejects(run))
     assert "没有抽中" not in (text := (run / "README.md").read_text("utf-8")) and "标签太常见" in text
+
+
+def test_real_domains(corpora: Path, tmp_path: Path) -> None:
+    """Thirty domains of a real corpus, the commonest many times the rarest: thinned, and then a part drawn of each."""
+    text = recipe_path("ecdt").read_text(encoding="utf-8").replace("  - split: {validation: 0.1}", "  - balance\n#")
+    text = text.replace("  - segment: {as: meta}\n", "")
+    source = corpora / "ecdt" / "smp2019_nlu_train.json"
+    counts = []
+    for n, more in enumerate(("ratio: 1.0e+6", "ratio: 3", "ratio: 3}\n  - sample: {rows: 300, per: label")):
+        path = tmp_path / f"own{n}.yaml"
+        path.write_text(text.replace("  - balance\n", f"  - balance: {{{more}}}\n"), encoding="utf-8")
+        run = curate(path, tmp_path / f"run{n}", source).path
+        assert check_run(run) == []
+        counts.append(Counter(row["meta"]["label"] for row in samples(run, "train")))
+    every, balanced, part = counts
+    rarest = min(every.values())
+    assert max(every.values()) > 10 * rarest
+    assert balanced == {label: min(n, 3 * rarest) for label, n in every.items()}
+    assert part.total() == min(300, balanced.total())
+    for label, n in balanced.items():
+        assert abs(part[label] - n * part.total() / balanced.total()) < 1
 
 
 @pytest.mark.parametrize(

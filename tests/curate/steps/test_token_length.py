@@ -11,9 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from contract import check_run
-from helpers import REPOSITORY, curate, differing, manifest, recipe_file, rejects, samples
+from helpers import REPOSITORY, command, curate, differing, manifest, recipe_file, rejects, samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import context, frame
@@ -309,6 +310,31 @@ def test_an_inverted_template_has_the_text_as_its_answer(tokenizer: Path) -> Non
     assert out.rows.equals(rows) and long_of(out) == [0] and out.counts == {}
 
 
+@pytest.mark.parametrize("task", ["classification", "mrc", "dialogue"])
+@settings(max_examples=10, deadline=None)
+@given(numbers=st.lists(st.integers(1, 12), min_size=1, max_size=6), size=st.integers(1, 3))
+def test_any_slice(task: str, numbers: list[int], size: int, tokenizer: Path) -> None:
+    """Rows alone, in slices or all together: the same rows, verdicts, counts and lengths."""
+    records = [
+        {
+            "text": SENTENCE * n, "label": "1", "turns": ["说吧", "好"] * n,
+            "context": SENTENCE * n, "question": "问？", "answers": ["石河"], "answer_starts": [5 + 19 * (n // 2)],
+        }
+        for n in numbers
+    ]  # fmt: skip
+    rows = frame(task, *records)
+    ctx, options = shown(task, tokenizer), Options(tokenizer="x", max=120, on_long="truncate_context")
+    whole = run(rows, options, ctx)
+    parts = [run(rows[at : at + size], options, ctx) for at in range(0, len(rows), size)]
+    assert pl.concat(part.rows for part in parts).equals(whole.rows)
+    assert [rid for part in parts for rid in long_of(part)] == long_of(whole)
+    assert sum((Counter(part.counts) for part in parts), Counter()) == Counter(whole.counts)
+    added = parts[0].tokens
+    for part in parts[1:]:
+        added += part.tokens
+    assert added == whole.tokens
+
+
 # ---- in a run
 
 
@@ -424,6 +450,22 @@ def test_no_torch(tokenizer: Path, tmp_path: Path) -> None:
 
 
 # ---- wrong input
+
+
+def test_a_tokenizer_that_cannot_be_had_is_said_first(tmp_path: Path) -> None:
+    """One line, before anything is read, and nothing is left behind."""
+    recipe = recipe_file(tmp_path / "recipe", "pair", ["normalise", step("Nobody/nothing")])
+    words = ["recipe", recipe, "--source", tmp_path / "nowhere", "--out", tmp_path / "run"]
+    env = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(REPOSITORY)}
+    done = command(*words, cwd=tmp_path, env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: token_length: tokenizer Nobody/nothing: no folder of that name here, not in the hub's local cache, "
+        "and HF_HUB_OFFLINE forbids asking it; set HF_ENDPOINT to a mirror, or download its tokenizer.json and "
+        "tokenizer_config.json into a folder and name that\n"
+    )
+    assert not (tmp_path / "run").exists() and not (tmp_path / "home").exists()
+
 
 WRONG: dict[str, tuple[str, list[Any], str]] = {
     "max is missing": ("pair", [step("a/b", on_long="reject")], "'on_long: reject' needs 'max', in tokens"),
