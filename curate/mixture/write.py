@@ -224,7 +224,8 @@ def _json(columns: list[str]) -> pl.Expr:
 
 
 def _joined(lines: pl.Series) -> bytes:
-    return (lines.str.join("\n").item() + "\n").encode() if len(lines) else b""
+    # As bytes, not as a str that would have to be encoded again.
+    return lines.str.join("\n").cast(pl.Binary).item() + b"\n" if len(lines) else b""
 
 
 def _rejects(plan: pl.DataFrame, rows: pl.DataFrame | None, where: list[int], split: str) -> pl.DataFrame:

@@ -417,3 +417,36 @@ def test_chnsenticorp_and_htl_all(corpora: Path, tmp_path: Path) -> None:
     shared = card(run)["across"]["before"]["duplicates"]["htl"]["chnsenticorp"]
     assert shared > 1_000
     assert card(run)["across"]["after"] == {"duplicates": {}, "leaks": {}}
+
+
+# ---- the contract
+
+
+def _edit(run: Path, change: Any) -> list[str]:
+    said = manifest(run)
+    change(said)
+    (run / "manifest.json").write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
+    return check_run(run)
+
+
+#: what breaks a mixture's manifest, and a piece of the line that must say so
+BROKEN: dict[str, tuple[Any, str]] = {
+    "total": (lambda m: m["mixture"].update(total=3), "manifest.mixture: total is 3"),
+    "written": (lambda m: m["mixture"]["corpora"]["one"].update(written=1), "one: written is 1, the rows say 3"),
+    "asked": (lambda m: m["mixture"]["corpora"]["two"].update(asked=0.9), "two: 2 rows, asked were"),
+    "order": (
+        lambda m: m["mixture"].update(corpora=dict(reversed(m["mixture"]["corpora"].items()))),
+        "order of their",
+    ),
+    "metrics": (lambda m: m.update(metrics=["f1"]), "manifest.metrics must be"),
+    "task": (lambda m: m["mixture"]["corpora"]["one"].update(task="mrc"), "meta.task is 'pair'"),
+    "files": (lambda m: m["files"][0].update(bytes=1), "manifest.files: keys.parquet: bytes is"),
+    "none": (lambda m: m.update(task="pair"), "manifest.mixture: this run is none"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_mixture_is_found(name: str, tmp_path: Path) -> None:
+    run = mix(mixture_file(tmp_path, parts_of(overlapping(tmp_path))), tmp_path / "run").path
+    change, piece = BROKEN[name]
+    assert any(piece in line for line in _edit(run, change))
