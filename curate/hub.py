@@ -19,6 +19,8 @@ from curate.types import UserError
 
 #: Seconds until a hub that doesn't answer counts as out of reach.
 TIMEOUT = 10
+#: Rows of a file that show whether it is in the corpus's own layout.
+FIRST_ROWS = 100
 _NAME = re.compile(r"(?P<name>[^@:]+)(@(?P<revision>[^:]+))?(:(?P<config>.+))?")
 _REPO = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 #: What the recipe's own readers are not asked about.
@@ -72,7 +74,7 @@ def parse_hub(text: str, split: str | None, own: str | None) -> Hub:
             raise UserError("hub: the recipe names no data set of the hub; give its name (--source hf:owner/name)")
         text = f"hf:{own}"
     rest = text.removeprefix("hf:")
-    if Path(rest).is_dir():
+    if rest and Path(rest).is_dir():
         return Hub(rest, folder=Path(rest), split=split)
     found = _NAME.fullmatch(rest)
     if found is None:
@@ -157,15 +159,17 @@ def _download(hub: Hub, names: Iterable[str]) -> Path:
 
 
 def _all_fit(folder: Path, names: Iterable[str], recipe: Any) -> bool:
-    """Whether one of the recipe's readers knows the layout of each file."""
-    from curate.local import choose_reader
+    """Whether the recipe's readers can read the first rows of each file, most of them at least."""
+    from curate.local import read_file
     from curate.text.decode import sniff
     from curate.types import File
 
     try:
         for name in names:
             path = folder / name
-            choose_reader(recipe, File(path, name, "train", 0), sniff(path, name))
+            _, blocks = read_file(recipe, File(path, name, "train", 0), sniff(path, name), FIRST_ROWS, FIRST_ROWS)
+            if any(len(block.rejects) * 2 > block.rows for block in blocks):
+                return False
     except UserError:
         return False
     return True
