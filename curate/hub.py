@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from curate.archives import is_hidden
 from curate.naming import split_of
 from curate.readers.names import label_lookup
 from curate.types import UserError
@@ -113,7 +114,8 @@ def fetch(hub: Hub, recipe: Any, work: Path) -> Fetched:
         wanted = claimed_names(data, recipe.source.files, hub.split, "parallel" in recipe.source.reader)
         folder = hub.folder or (_download(hub, wanted) if wanted else None)
         if folder is not None and wanted and _all_fit(folder, wanted, recipe):
-            return Fetched(hub, [(hub.split, folder)], aside=sorted(set(names) - set(data)) if not hub.folder else [])
+            # Of a repository only these files came; of a folder, opening it finds what is left aside.
+            return Fetched(hub, [(hub.split, folder)], aside=[] if hub.folder else sorted(set(names) - set(wanted)))
     return _load(hub, recipe.labels, work)
 
 
@@ -137,7 +139,9 @@ def _look(hub: Hub) -> tuple[Hub, list[str], list[str]]:
     except Exception as error:
         raise _unreachable(hub, error) from None
     card = info.card_data.to_dict() if info.card_data else {}
-    return replace(hub, revision=info.sha), [file.rfilename for file in info.siblings or ()], _configs(card)
+    names = [file.rfilename for file in info.siblings or ()]
+    shown = [name for name in names if not any(map(is_hidden, name.split("/")))]
+    return replace(hub, revision=info.sha), shown, _configs(card)
 
 
 def _configs(card: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from helpers import broken_promises, card, command, curate, lines, manifest, rejects, samples
+from hub_by_hand import SHA, serve_hub
 
 from curate.explain import explain
 from curate.hub import Hub, fetch, parse_hub
@@ -248,3 +249,63 @@ def test_rows_are_written_by_name(tmp_path: Path) -> None:
     rows: dict[str, list[Any]] = {path.stem: lines(path) for _, path in fetched.parts}
     assert rows["train"] == [{"review": review("train", i), "label": ["负面", "正面"][i % 2]} for i in range(12)]
     assert {row["label"] for row in rows["test"]} == {None}
+
+
+# ---- a hub of our own
+
+
+def over_http(folder: Path, cwd: Path, *sources: str) -> tuple[int, str]:
+    """`curate recipe chnsenticorp` with these sources in a child that knows only a hub with this folder's files."""
+    with serve_hub(folder) as address:
+        words = ["recipe", "chnsenticorp", "--out", "run", "--set", "segment.as=off", "--force"]
+        for source in sources:
+            words += ["--source", source]
+        env = {"HF_ENDPOINT": address, "HF_HOME": str(cwd / "home")}
+        done = command(*words, cwd=cwd, env=env)
+    return done.returncode, done.stderr
+
+
+def test_a_repository_in_the_corpus_layout(tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    for name, n in (("train", 9), ("dev", 3)):
+        rows = "".join(f"{i % 2}\t{review(name, i)}\n" for i in range(n))
+        (repo / f"{name}.tsv").write_text(f"label\ttext_a\n{rows}", encoding="utf-8")
+    for name in ("README.md", "notes.txt", ".gitattributes"):
+        (repo / name).write_text("甲\n", encoding="utf-8")
+    assert over_http(repo, tmp_path, "hf:owner/name@v1") == (0, "")
+    run = tmp_path / "run"
+    said = manifest(run)
+    assert [(e["file"], e["reader"], e["rows"]) for e in said["sources"]] == [
+        ("train.tsv", "table", 9),
+        ("dev.tsv", "table", 3),
+    ]
+    # The revision is the commit that v1 was, in whatever is written down.
+    assert {e["hub"]["source"] for e in said["sources"]} == {f"hf:owner/name@{SHA}"}
+    assert said["ignored_files"] == ["README.md", "notes.txt"]
+    assert f"--source hf:owner/name@{SHA} --set" in card(run)["reproduce"]
+    assert json.loads((run / "local.json").read_text("utf-8"))["sources"] == [f"hf:owner/name@{SHA}"]
+
+
+def test_a_repository_of_parquet_files(tmp_path: Path) -> None:
+    assert over_http(parquet_repo(tmp_path / "repo"), tmp_path, "hf:owner/name") == (0, "")
+    entries = manifest(tmp_path / "run")["sources"]
+    assert [(e["split"], e["rows"], e["hub"]) for e in entries] == [
+        (split, n, {"source": f"hf:owner/name@{SHA}", "split": split}) for split, n in SPLITS.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (
+            "hf:owner/other",
+            "hf:owner/other: there is no such data set on the hub, or it is private (then set HF_TOKEN)",
+        ),
+        ("hf:owner/name@v2", "hf:owner/name@v2: has no revision 'v2'"),
+    ],
+)
+def test_what_the_hub_does_not_have(source: str, says: str, tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    assert over_http(repo, tmp_path, source) == (2, f"error: {source}: {says}\n")
