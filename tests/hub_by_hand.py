@@ -59,7 +59,7 @@ def serve_hub(folder: Path) -> Iterator[str]:
             if self.command != "HEAD":
                 self.wfile.write(data)
 
-        def log_message(self, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     def names() -> list[str]:

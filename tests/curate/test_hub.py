@@ -298,11 +298,8 @@ def test_a_repository_of_parquet_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        (
-            "hf:owner/other",
-            "hf:owner/other: there is no such data set on the hub, or it is private (then set HF_TOKEN)",
-        ),
-        ("hf:owner/name@v2", "hf:owner/name@v2: has no revision 'v2'"),
+        ("hf:owner/other", "there is no such data set on the hub, or it is private (then set HF_TOKEN)"),
+        ("hf:owner/name@v2", "has no revision 'v2'"),
     ],
 )
 def test_what_the_hub_does_not_have(source: str, says: str, tmp_path: Path) -> None:
