@@ -13,12 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from curate.archives import is_hidden
 from curate.naming import split_of
 from curate.readers.names import label_lookup
 from curate.types import UserError
 
 #: Seconds until a hub that doesn't answer counts as out of reach.
 TIMEOUT = 10
+#: Rows of a file that show whether it is in the corpus's own layout.
+FIRST_ROWS = 100
 _NAME = re.compile(r"(?P<name>[^@:]+)(@(?P<revision>[^:]+))?(:(?P<config>.+))?")
 _REPO = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 #: What the recipe's own readers are not asked about.
@@ -72,7 +75,7 @@ def parse_hub(text: str, split: str | None, own: str | None) -> Hub:
             raise UserError("hub: the recipe names no data set of the hub; give its name (--source hf:owner/name)")
         text = f"hf:{own}"
     rest = text.removeprefix("hf:")
-    if Path(rest).is_dir():
+    if rest and Path(rest).is_dir():
         return Hub(rest, folder=Path(rest), split=split)
     found = _NAME.fullmatch(rest)
     if found is None:
@@ -111,7 +114,8 @@ def fetch(hub: Hub, recipe: Any, work: Path) -> Fetched:
         wanted = claimed_names(data, recipe.source.files, hub.split, "parallel" in recipe.source.reader)
         folder = hub.folder or (_download(hub, wanted) if wanted else None)
         if folder is not None and wanted and _all_fit(folder, wanted, recipe):
-            return Fetched(hub, [(hub.split, folder)], aside=sorted(set(names) - set(data)) if not hub.folder else [])
+            # Of a repository only these files came; of a folder, opening it finds what is left aside.
+            return Fetched(hub, [(hub.split, folder)], aside=[] if hub.folder else sorted(set(names) - set(wanted)))
     return _load(hub, recipe.labels, work)
 
 
@@ -135,7 +139,9 @@ def _look(hub: Hub) -> tuple[Hub, list[str], list[str]]:
     except Exception as error:
         raise _unreachable(hub, error) from None
     card = info.card_data.to_dict() if info.card_data else {}
-    return replace(hub, revision=info.sha), [file.rfilename for file in info.siblings or ()], _configs(card)
+    names = [file.rfilename for file in info.siblings or ()]
+    shown = [name for name in names if not any(map(is_hidden, name.split("/")))]
+    return replace(hub, revision=info.sha), shown, _configs(card)
 
 
 def _configs(card: dict[str, Any]) -> list[str]:
@@ -157,15 +163,17 @@ def _download(hub: Hub, names: Iterable[str]) -> Path:
 
 
 def _all_fit(folder: Path, names: Iterable[str], recipe: Any) -> bool:
-    """Whether one of the recipe's readers knows the layout of each file."""
-    from curate.local import choose_reader
+    """Whether the recipe's readers can read the first rows of each file, most of them at least."""
+    from curate.local import read_file
     from curate.text.decode import sniff
     from curate.types import File
 
     try:
         for name in names:
             path = folder / name
-            choose_reader(recipe, File(path, name, "train", 0), sniff(path, name))
+            _, blocks = read_file(recipe, File(path, name, "train", 0), sniff(path, name), FIRST_ROWS, FIRST_ROWS)
+            if any(len(block.rejects) * 2 > block.rows for block in blocks):
+                return False
     except UserError:
         return False
     return True

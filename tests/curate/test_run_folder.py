@@ -28,6 +28,7 @@ from helpers import (
     tree,
 )
 
+from curate.card.files import told
 from curate.recipe import load_recipe
 from curate.resources import sample_path
 from curate.run import check_run as check_hashes
@@ -299,7 +300,8 @@ def test_figures_agree(name: str, first: dict[str, Path]) -> None:
     """The hashes hold, and the card's figures are the manifest's."""
     assert check_hashes(first[name]) == []
     said, drawn = manifest(first[name]), card(first[name])
-    for key in ("splits", "steps", "sources", "fingerprint", "versions", "seed", "metrics"):
+    assert drawn["sources"] == told(said["sources"])
+    for key in ("splits", "steps", "fingerprint", "versions", "seed", "metrics"):
         assert drawn[key] == said[key]
     for split in SPLITS:
         labels = [row["meta"]["label"] for row in samples(first[name], split) if row["meta"].get("label")]

@@ -137,8 +137,6 @@ def test_order_of_listing_does_not_matter(tmp_path_factory: pytest.TempPathFacto
         (lambda p: (None, tree(p / "s", ".only_hidden")), "holds no files"),
         (lambda p: (None, tree(p / "s", "a.txt", "b.txt")), r"looks for \(train: \*train\*;.*found a.txt, b.txt"),
         (lambda p: ("dev", tree(p / "s", "a.txt")), "no split 'dev'"),
-        (lambda p: (None, Path("hub")), "not supported yet"),
-        (lambda p: (None, Path("hf:owner/name")), "download the corpus"),
     ],
 )
 def test_wrong_sources(tmp_path: Path, make: object, says: str) -> None:
