@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from curate.progress import Progress
 from curate.types import UserError
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def recipe(
     checked = load_recipe(name, overrides or [])
     if not source:
         _say_sample(checked, name, sys.stderr if as_json else sys.stdout)
-    with _Progress() as report:
+    with Progress() as report:
         result = curate_recipe(
             name,
             source or [],
@@ -173,7 +174,7 @@ def mix(
 
     known_formats(formats or [])
     stream = sys.stderr if as_json else sys.stdout
-    with _Progress() as progress:
+    with Progress() as progress:
 
         def report(text: str) -> None:
             progress(text)
@@ -316,32 +317,6 @@ def explain(
     from curate.explain import explain as explain_row
 
     _print_text(explain_row(run, row))
-
-
-class _Progress:
-    """What is going on, on stderr: a line that rewrites itself on a terminal, nothing elsewhere.
-
-    An instance is called with a text (`report("reading train.tsv")`); rich is imported only where there is a terminal.
-    """
-
-    def __init__(self) -> None:
-        self.status: Any = None
-
-    def __enter__(self) -> _Progress:
-        if sys.stderr.isatty():
-            from rich.console import Console
-
-            self.status = Console(stderr=True, highlight=False, markup=False).status("starting")
-            self.status.start()
-        return self
-
-    def __call__(self, text: str) -> None:
-        if self.status is not None:
-            self.status.update(text)
-
-    def __exit__(self, *error: object) -> None:
-        if self.status is not None:
-            self.status.stop()
 
 
 def _print_json(value: Any) -> None:
