@@ -175,6 +175,25 @@ def _print_result(result: Any, as_json: bool) -> None:
 
 
 @app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the corpus shall be called: lower case.")],
+    source: Annotated[
+        str, typer.Option("--from", metavar="FILE", help="A file of rows: CSV, TSV, JSON, JSON Lines, Parquet, xlsx.")
+    ],
+    task: Annotated[
+        Literal["pair", "classification", "mrc", "summarization", "dialogue"] | None,
+        typer.Option(help="Where the columns don't tell."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Default: NAME.yaml.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
+) -> None:
+    """Propose a recipe for a file of your own, and show five rows through it."""
+    from curate.propose import new_recipe
+
+    _print_text(new_recipe(name, source, task, out, force))
+
+
+@app.command()
 def preview(
     name: RecipeName,
     n: Annotated[int, typer.Option("-n", min=1, help="How many rows.")] = 5,

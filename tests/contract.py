@@ -29,7 +29,7 @@ META = ("id", "task", "template", "label", "labelled", "flags")
 META_LATER = {
     "fields": ("pair",),
     "references": ("mrc", "summarization", "dialogue"),
-    "source_id": ("mrc",),
+    "source_id": (),  # where the corpus names its rows
     "target": (),
     "intent": (),
     "slots": (),

@@ -184,6 +184,15 @@ class _Finder:
         )
 
 
+def table_head(name: str, lines: list[str]) -> list[list[str]]:
+    """The cells of the first lines of a table; UserError if they are blank."""
+    filled = [line for line in lines if line.strip()]
+    if not filled:
+        raise UserError(f"{name}: holds no rows: nothing but blank lines")
+    single = name.lower().endswith(".csv") and "\t" not in filled[0]  # its header has no comma
+    return _cells(filled, "," if single else find_delimiter(filled))
+
+
 def find_delimiter(lines: list[str]) -> str:
     """A tab or a comma."""
     if 2 * sum("\t" in line for line in lines) >= len(lines):

@@ -67,9 +67,9 @@ class RecordMaker:
         if field == "score":
             return _score(value, seen)
         if field == "turns":
-            return turns_of(_unpacked(value, lines=True) if self._loose else value, seen)
+            return turns_of(unpacked(value, lines=True) if self._loose else value, seen)
         if field == "slots":
-            slots = slots_of(_unpacked(value) if self._loose else value)
+            slots = slots_of(unpacked(value) if self._loose else value)
             if slots is None:
                 raise BadValue("bad_slots")
             return slots
@@ -92,7 +92,7 @@ class RecordMaker:
     def _answers(self, value: Any, starts: Any, seen: Counter[str]) -> list[tuple[str, int]]:
         """(text, start) of each answer: a text, a list of them, or SQuAD's {"text": […], "answer_start": […]}."""
         if self._loose:
-            value, starts = _unpacked(value), _unpacked(starts)
+            value, starts = unpacked(value), unpacked(starts)
         if isinstance(value, dict):
             value, starts = value.get("text"), value.get("answer_start", starts)
         texts = [_spoken(item) for item in _as_list(value)]
@@ -152,7 +152,7 @@ def _score(value: Any, seen: Counter[str]) -> int | None:
     return None
 
 
-def _unpacked(value: Any, lines: bool = False) -> Any:
+def unpacked(value: Any, lines: bool = False) -> Any:
     """What a cell of a table holds as JSON (a list or an object), else the cell; with `lines` a list of its lines."""
     if not isinstance(value, str):
         return value

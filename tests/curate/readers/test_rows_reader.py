@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
+from files_of_rows import FORMATS, as_lines, write, write_workbook
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from workbooks_by_hand import write_workbook
 
 from curate.readers import rows as reader
 from curate.types import UserError
@@ -20,31 +16,6 @@ from curate.types import UserError
 SENTIMENT = {"0": "负面", "1": "正面"}
 
 
-def as_lines(rows: list[dict[str, Any]], end: str = "\n") -> str:
-    return end.join(json.dumps(row, ensure_ascii=False) for row in rows)
-
-
-def write(path: Path, kind: str, rows: list[dict[str, Any]]) -> Path:
-    """The rows in a format; in tables a list is written as JSON."""
-    names = list(rows[0])
-    flat = [[json.dumps(v, ensure_ascii=False) if isinstance(v, (list, dict)) else v for v in row.values()]
-            for row in rows]  # fmt: skip
-    if kind == "jsonl":
-        path.write_bytes(as_lines(rows).encode("utf-8"))
-    elif kind == "json":
-        path.write_bytes(json.dumps(rows, indent=1).encode("ascii"))
-    elif kind == "parquet":
-        pl.DataFrame(rows).write_parquet(path, row_group_size=3)
-    elif kind == "xlsx":
-        write_workbook(path, {"空": [], "数据": [[*names], *flat]})
-    else:
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows([names, *flat])
-        path.write_bytes(text.getvalue().encode("utf-8"))
-    return path
-
-
-FORMATS = ("jsonl", "json", "parquet", "xlsx", "csv")
 #: What no cell of a workbook keeps as it is (white space only, controls) is left out; see the tests of each format.
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp", "Cn"]), min_size=1)
 TEXT = TEXT.filter(lambda text: not text.startswith(("[", "{")) and "_x" not in text)

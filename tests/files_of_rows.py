@@ -1,15 +1,47 @@
-"""Excel workbooks written out by hand: the parts that ECMA-376 asks for, strings shared or in their cells."""
+"""The same rows in every format of files; workbooks are written out by hand, as ECMA-376 says."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+import polars as pl
+
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+
+
+FORMATS = ("jsonl", "json", "parquet", "xlsx", "csv")
+
+
+def as_lines(rows: list[dict[str, Any]], end: str = "\n") -> str:
+    return end.join(json.dumps(row, ensure_ascii=False) for row in rows)
+
+
+def write(path: Path, kind: str, rows: list[dict[str, Any]]) -> Path:
+    """The rows in a format; in tables a list is written as JSON."""
+    names = list(rows[0])
+    flat = [[json.dumps(v, ensure_ascii=False) if isinstance(v, (list, dict)) else v for v in row.values()]
+            for row in rows]  # fmt: skip
+    if kind == "jsonl":
+        path.write_bytes(as_lines(rows).encode("utf-8"))
+    elif kind == "json":
+        path.write_bytes(json.dumps(rows, indent=1).encode("ascii"))
+    elif kind == "parquet":
+        pl.DataFrame(rows).write_parquet(path, row_group_size=3)
+    elif kind == "xlsx":
+        write_workbook(path, {"空": [], "数据": [[*names], *flat]})
+    else:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([names, *flat])
+        path.write_bytes(text.getvalue().encode("utf-8"))
+    return path
 
 
 def write_workbook(path: Path, sheets: dict[str, list[list[Any]]], shared: bool = True) -> Path:
