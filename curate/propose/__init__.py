@@ -46,7 +46,7 @@ def new_recipe(name: str, source: str, task: str | None = None, out: Path | None
     if split is not None:
         raise UserError(f"--from {source}: takes a file alone; the split is known by its name")
     if not isinstance(path, Path):
-        raise UserError(f"--from {source}: takes a file; download one of the data set's and give its path")
+        raise UserError(f"--from {source}: looks at a file; download one of the data set's and give it")
     file_of(path)
     with tempfile.TemporaryDirectory(prefix="jingtiao-") as work:
         opened = open_source([(None, path)], {}, name, Path(work) / "source", binary=True)

@@ -249,7 +249,7 @@ def test_names_and_places(tmp_path):
         with pytest.raises(UserError, match=says):
             new_recipe(name, str(source), None, tmp_path / out)
     for given, says in [(tmp_path, "is a folder: give one file"), (tmp_path / "b.csv", "there is no such file"),
-                        (f"train={source}", "takes a file alone")]:  # fmt: skip
+                        (f"train={source}", "takes a file alone"), ("hf:owner/name", "looks at a file")]:  # fmt: skip
         with pytest.raises(UserError, match=says):
             new_recipe("own", str(given), None, tmp_path / "own.yaml")
     (tmp_path / "own.yaml").write_text("mine\n", encoding="utf-8")
