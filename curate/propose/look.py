@@ -63,6 +63,11 @@ class Column:
         return self.filled >= 2 * len(values) and max(map(len, values)) <= 20
 
     @property
+    def is_constant(self) -> bool:
+        """The same in many rows."""
+        return self.values is not None and len(self.values) == 1 < self.filled
+
+    @property
     def is_id(self) -> bool:
         """Nothing but numbers and the like, all different."""
         kept = [value for value in self.kept if value is not None]
@@ -83,7 +88,7 @@ class Look:
     def texts(self) -> list[Column]:
         """The columns that can hold running text: mostly filled, neither labels nor ids nor lists."""
         usual = [c for c in self.columns if 2 * c.filled >= self.rows and c.name.strip()]
-        return [c for c in usual if not (c.is_label or c.is_id or c.lists)]
+        return [c for c in usual if not (c.is_label or c.is_id or c.lists or c.is_constant)]
 
 
 def look_at(source: Source) -> Look:
@@ -101,13 +106,13 @@ def look_at(source: Source) -> Look:
         twice = next(name for name, n in Counter(opened.names).items() if n > 1 and name)
         raise UserError(f"{file.name}: has two columns called {twice!r}: rename one")
     columns = {name: Column(name, place) for place, name in enumerate(opened.names)}
+    late: dict[str, None] = {}  # the reader knows the names of the first rows
     read = unreadable = 0
     for item in opened.all(opened.names):
         if isinstance(item, Problem):
             unreadable += 1
             continue
-        for name in item.values.keys() - columns.keys():
-            columns[name] = Column(name, len(columns))
+        late.update(dict.fromkeys(name for name in item.values if name not in columns))
         for name, column in columns.items():
             _add(column, item.values.get(name), opened.loose, read)
         read += 1
@@ -115,6 +120,7 @@ def look_at(source: Source) -> Look:
         raise UserError(f"{file.name}: holds no rows that can be read")
     if unreadable > read:
         raise UserError(f"{file.name}: {unreadable} of its {read + unreadable} rows can't be read as rows of columns")
+    notes += [f"not read, for no row of the first {rows.HEAD_ROWS} has it: {', '.join(late)}"] if late else []
     notes += [f"{unreadable} rows can't be read and will be rejected"] if unreadable else []
     return Look(list(columns.values()), read, unreadable, header, opened.loose and not info.binary, notes)
 

@@ -195,6 +195,17 @@ def test_siblings(tmp_path, given, others, files):
     assert read_of(run) == 20 * len(files)
 
 
+def test_names_that_come_late_and_columns_that_never_change(tmp_path):
+    rows: list[Row] = [{"评语": f"第{n}家店", "打分": n % 2, "来源": "网页"} for n in range(1100)]
+    rows[1050]["备注"] = "要重看一遍"
+    source = tmp_path / "a.jsonl"
+    source.write_text(as_lines(rows), encoding="utf-8")
+    told, recipe = proposed(tmp_path, source)
+    assert recipe.source.columns == {"text": "评语", "label": "打分"}
+    assert "note: not read, for no row of the first 1000 has it: 备注" in told
+    assert "left aside: 来源" in told
+
+
 def test_an_archive_of_one_file(tmp_path):
     import gzip
 
