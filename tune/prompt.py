@@ -149,13 +149,13 @@ class Prompter:
         """Each sample's prompt, answer and end of turn. Raises UserError, naming the sample, where the proof fails."""
         turns = [self._turn(sample) for sample in samples]
         prompts, earlier = self._prompts(turns)
-        self._learn_answers({turn.answer for turn in turns if turn.answer is not None})
+        known = self._answers({turn.answer for turn in turns if turn.answer is not None})
         encoded = []
         for i, (sample, turn, prompt_ids) in enumerate(zip(samples, turns, prompts, strict=True)):
             if turn.answer is None:
                 encoded.append(Encoded([], refused="rewritten"))
                 continue
-            answer_ids, wrong = self._known[turn.answer]
+            answer_ids, wrong = known[turn.answer]
             if wrong == "merged" or (self._anchored and prompt_ids[-len(self._anchor_ids) :] != self._anchor_ids):
                 raise self._unproved(sample, turn.prompt, turn.prompt + turn.answer + self._end, prompt_ids)
             if wrong or any(self._ends_early(prompt_ids[start:stop]) for start, stop in earlier.get(i, ())):
@@ -169,11 +169,11 @@ class Prompter:
 
     def encode_answers(self, prompt_ids: list[int], answers: Sequence[str]) -> list[list[int]]:
         """The prompt with each of the answers and its end of turn, to compare their likelihoods."""
-        self._learn_answers(set(answers))
+        known = self._answers(set(answers))
         for answer in answers:
-            if wrong := self._known[answer][1]:
+            if wrong := known[answer][1]:
                 raise UserError(f"the answer {answer!r} can't be compared: {_WHY[wrong]}; use another label word")
-        return [prompt_ids + self._known[answer][0] for answer in answers]
+        return [prompt_ids + known[answer][0] for answer in answers]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer: up to the first token that stops, without special tokens and outer white space."""
@@ -210,12 +210,15 @@ class Prompter:
             raise self._unproved(sample, prompt, whole, self._encode([prompt + answer + self._end])[0])
         return turn
 
-    def _learn_answers(self, answers: set[str]) -> None:
-        """Encode answers that are new behind the anchor, and remember their ids, or what is wrong with them."""
-        new = sorted(answers - self._known.keys())
+    def _answers(self, answers: set[str]) -> dict[str, tuple[list[int], str]]:
+        """The ids of each answer behind the anchor, and what is wrong with it; they are remembered.
+
+        Samples are encoded by two threads: what one needs is taken out before the other may forget it.
+        """
+        known = {answer: told for answer in answers if (told := self._known.get(answer))}
+        new = sorted(answers - known.keys())
         if len(self._known) + len(new) > REMEMBERED:
-            self._known.clear()
-            new = sorted(answers)
+            self._known = {}
         cut = len(self._anchor_ids)
         nothing = self._encode([self._anchor + self._end])[0]
         for answer, ids in zip(new, self._encode([self._anchor + a + self._end for a in new]), strict=True):
@@ -226,7 +229,9 @@ class Prompter:
                 wrong = "merged"
             elif self._ends_early(ids[cut:]):
                 wrong = "special"
-            self._known[answer] = (ids[cut:], wrong)
+            known[answer] = (ids[cut:], wrong)
+        self._known |= {answer: known[answer] for answer in new}
+        return known
 
     def _ends_early(self, ids: list[int]) -> bool:
         """Whether a learnt turn has a special token before its last."""

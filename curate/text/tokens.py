@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -83,8 +82,6 @@ class TokenCounter:
     def __init__(self, prompter: Any, sha256: str) -> None:
         self._prompter = prompter
         self._backend = prompter.tokenizer.backend_tokenizer
-        # The prompter remembers answers and forgets them when they are many: one slice at a time.
-        self._lock = threading.Lock()
         self.sha256 = sha256
 
     def measure(self, samples: list[dict[str, Any]]) -> list[Length]:
@@ -100,12 +97,11 @@ class TokenCounter:
 
         answered = [sample for sample in samples if sample["output"]]
         try:
-            with self._lock:
-                encoded = iter(self._prompter.encode(answered))
-                made = [next(encoded) if sample["output"] else None for sample in samples]
-                # What tune would leave out (an answer with a special token in it) has a length all the same.
-                rest = [sample for sample, one in zip(samples, made, strict=True) if one is None or one.refused]
-                prompts = iter(self._prompter.prompt_ids(rest))
+            encoded = iter(self._prompter.encode(answered))
+            made = [next(encoded) if sample["output"] else None for sample in samples]
+            # What tune would leave out (an answer with a special token in it) has a length all the same.
+            rest = [sample for sample, one in zip(samples, made, strict=True) if one is None or one.refused]
+            prompts = iter(self._prompter.prompt_ids(rest))
         except TuneError as error:
             raise UserError(*(f"token_length: {message}" for message in error.messages)) from None
         lengths = []

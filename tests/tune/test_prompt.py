@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -109,6 +111,21 @@ def test_a_batch_is_its_samples_one_by_one(name: str, rows: list[tuple[str, str,
     assert prompter.encode(batch) == [prompter.encode([row])[0] for row in batch]
     fresh = make_prompter(family(name) if name != "plain" else family("old", template=None))
     assert fresh.encode(batch) == prompter.encode(batch)
+
+
+def test_threads_that_share_a_prompter_forget_nothing_another_one_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = [[sample(answer=f"第{n}批{i}") for i in range(40)] for n in range(60)]
+    expected = [[one.ids for one in make_prompter(family("qwen3")).encode(batch)] for batch in batches]
+    monkeypatch.setattr("tune.prompt.REMEMBERED", 50)  # every second batch makes it forget
+    shared = make_prompter(family("qwen3"))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            made = [[one.ids for one in batch] for batch in pool.map(shared.encode, batches)]
+    finally:
+        sys.setswitchinterval(interval)
+    assert made == expected
 
 
 def test_texts_are_joined_with_pieces_and_only_doubtful_ones_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
