@@ -26,8 +26,15 @@ def of(recipe: Recipe) -> dict[str, str]:
 
         opencc_version()  # said here where it is missing, before anything is read
         names.append("opencc")
+    files = {}
+    blocked = recipe.step("blocklist")
+    if blocked is not None:
+        from curate.steps.blocklist import read_words
+
+        files["blocklist"] = read_words(blocked.options.file)[1]
     return {
         "jingtiao": own_version(),
         **{name: version(name) for name in names},
         "unicode": unicodedata.unidata_version,
+        **files,
     }
