@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from curate.lazy import pl
 from curate.steps import Context, Outcome, verdicts
+from curate.steps.locate_answer import locate
 from curate.steps.normalise import map_texts
 from curate.steps.redact_pii import joined, private_fields
 from curate.text.distinct import put
@@ -27,7 +27,6 @@ class Options(BaseModel):
     )
 
 
-@lru_cache(maxsize=4)
 def read_words(path: str) -> tuple[tuple[str, ...], str]:
     """The words of a list, sorted, and the sha256 of its file. Raises UserError if there are none."""
     try:
@@ -56,8 +55,8 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
     fields = {name: task.fields[name] for name in private_fields(task)}
     if options.action == "mask":
         counts: dict[str, int] = {}
-        columns = [_masked_field(rows[name], words, counts) for name in fields]
-        return Outcome(rows.with_columns(columns), counts=counts)
+        masked = rows.with_columns(_masked_field(rows[name], words, counts) for name in fields)
+        return Outcome(masked.with_columns(_answers(rows, masked)) if task.name == "mrc" else masked, counts=counts)
     columns = (rows.select(joined(name, kind)).to_series() for name, kind in fields.items())
     held = pl.any_horizontal(pl.lit(_holds(column, words)) for column in columns)
     action = "reject" if options.action == "reject" else "flag"
@@ -77,6 +76,18 @@ def _masked_field(column: pl.Series, words: list[str], counts: dict[str, int]) -
     masked = iter(map_texts(values, lambda texts: _masked(texts, words, counts)).to_list())
     changed = [row and [{**slot, "value": next(masked)} for slot in row] for row in slots]
     return pl.Series(column.name, changed, dtype=column.dtype)
+
+
+def _answers(before: pl.DataFrame, after: pl.DataFrame) -> pl.Series:
+    """The answers as their places in the masked context read: a word may reach beyond an answer's ends."""
+    answers = after["answers"].to_list()
+    for index in (before["context"] != after["context"]).fill_null(False).arg_true().to_list():
+        row = before.row(index, named=True)
+        told = [*(row["answer_starts"] or []), *[-1] * len(row["answers"])]
+        for which, answer in enumerate(row["answers"]):
+            if (place := locate(row["context"], answer or "", told[which])) >= 0:
+                answers[index][which] = after["context"][index][place : place + len(answer)]
+    return pl.Series("answers", answers, dtype=pl.List(pl.String))
 
 
 def _masked(texts: pl.Series, words: list[str], counts: dict[str, int]) -> pl.Series:

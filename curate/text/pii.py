@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from curate.lazy import pl
 from curate.text.pii_rules import RULES
+from curate.text.width import CONTROL, ZERO_WIDTH
 
 #: What stands in the text in place of a detail, by kind. No rule finds anything in these.
 PLACEHOLDERS = {
@@ -33,22 +34,27 @@ Span = tuple[int, int, str]
 #: One character for one, so that places stay.
 _FOLD = {code: code - 0xFEE0 for first, last in ("０９", "ＡＺ", "ａｚ") for code in range(ord(first), ord(last) + 1)}
 _FOLD |= str.maketrans("＠．－＿＋：（）／＃‐‑‒–—\u3000\xa0", "@.-_+:()/#-----  ")
-_ZERO_WIDTH = "\u00ad\u200b-\u200f\u2060\ufeff"
-_UNSEEN = re.compile(f"[{_ZERO_WIDTH}]+")
+_UNSEEN = re.compile(f"[{CONTROL}{ZERO_WIDTH}]")
+#: What is masked is a line's end to the rules: no number and no word reaches across it.
+_TAKEN = "\n"
+_MASKED = re.compile("|".join(map(re.escape, PLACEHOLDERS.values())))
 #: Six characters or more, one space between each two.
 _SPACED = re.compile(r'(?<![^\s"\[\]])[^\s"\[\]](?: [^\s"\[\]]){5,}(?![^\s"\[\]])')
 
 
 def _seen(text: str) -> tuple[str, list[int] | None]:
     """The text for the rules, and where each of its characters stands in the text (None: at the same place)."""
-    folded = text.translate(_FOLD)
-    unseen = {i for found in _UNSEEN.finditer(folded) for i in range(*found.span())}
-    for found in _SPACED.finditer(folded):
-        unseen.update(range(found.start() + 1, found.end(), 2))
-    if not unseen:
-        return folded, None
-    places = [i for i in range(len(folded)) if i not in unseen]
-    return "".join(folded[i] for i in places), places
+    folded = _MASKED.sub(lambda found: _TAKEN * len(found[0]), text.translate(_FOLD))
+    places: list[int] | None = None
+    if _UNSEEN.search(folded):
+        places = [i for i, char in enumerate(folded) if not _UNSEEN.match(char)]
+        folded = "".join(folded[i] for i in places)
+    spaces = {i for found in _SPACED.finditer(folded) for i in range(found.start() + 1, found.end(), 2)}
+    if spaces:
+        left = [i for i in range(len(folded)) if i not in spaces]
+        places = left if places is None else [places[i] for i in left]
+        folded = "".join(folded[i] for i in left)
+    return folded, places
 
 
 def find(text: str, known: Mapping[str, str] | None = None) -> list[Span]:
@@ -58,6 +64,17 @@ def find(text: str, known: Mapping[str, str] | None = None) -> list[Span]:
     number whose context names it is one in the answer too.
     """
     folded, places = _seen(text)
+    spans: list[Span] = []
+    # Once a detail is masked, what stood beside it may show: a masked text is looked at as it will be then.
+    while more := _scan(folded, known or {}):
+        spans += more
+        for start, end, _ in more:
+            folded = folded[:start] + _TAKEN * (end - start) + folded[end:]
+    spans.sort()
+    return spans if places is None else [(places[start], places[end - 1] + 1, kind) for start, end, kind in spans]
+
+
+def _scan(folded: str, known: Mapping[str, str]) -> list[Span]:
     taken: list[Span] = []
 
     def take(start: int, end: int, kind: str) -> None:
@@ -68,11 +85,10 @@ def find(text: str, known: Mapping[str, str] | None = None) -> list[Span]:
         for found in rule.pattern.finditer(folded):
             if rule.check is None or rule.check(found):
                 take(*found.span("it"), rule.kind)
-    for value, kind in (known or {}).items():
+    for value, kind in known.items():
         for found in re.finditer(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])", folded):
             take(*found.span(), kind)
-    spans = sorted(span for span in taken if span[2])
-    return spans if places is None else [(places[start], places[end - 1] + 1, kind) for start, end, kind in spans]
+    return [span for span in taken if span[2]]
 
 
 def detail(text: str, span: Span) -> str:
@@ -136,7 +152,7 @@ _LOOKS = (
     rf"(?:[电電][话話]|座[机機]|固话|[传傳]真|(?i:tel|fax|ｔｅｌ|ｆａｘ)).{{0,8}}{_D}{{3}}",
     # What the rules leave out may stand anywhere in a detail.
     r'(?:^|[\s"\[\]])[^\s"\[\]](?:[ \x{a0}\x{3000}][^\s"\[\]]){5}',
-    r"[\x{ad}\x{200b}-\x{200f}\x{2060}\x{feff}]",
+    f"[{CONTROL}{ZERO_WIDTH}]",
 )
 
 

@@ -33,8 +33,8 @@ _UNITS = (
     r"吨|公里|米|平方|字|票|分|辆|台|件|倍|册|岁|户|股|家|位|条|款|Q币|点|年|天|%|％|[kK][gm]|[GMK]B))"
 )
 _AMOUNT = re.compile(_UNITS)
-_PHONE_WORD = re.compile(r"(?:电话|電話|手机|手機|联系|聯繫|致电|拨打?|[Tt][Ee][Ll]|[Pp]hone|短信|号码)[^0-9]{0,8}\Z")
-_CARD_WORD = re.compile(r"(?:卡号|卡號|银行卡|銀行卡|信用卡|储蓄卡|借记卡|账号|帐号|賬號|账户|帐户)[^0-9]{0,12}\Z")
+_PHONE_WORD = re.compile(r"(?:电话|電話|手机|手機|联系|聯繫|致电|拨|[Tt][Ee][Ll]|[Pp]hone|短信|号码)[^0-9\n]{0,8}\Z")
+_CARD_WORD = re.compile(r"(?:卡号|卡號|银行卡|銀行卡|信用卡|储蓄卡|借记卡|账号|帐号|賬號|账户|帐户)[^0-9\n]{0,12}\Z")
 
 Match = re.Match[str]
 Pattern = re.Pattern[str]
@@ -209,7 +209,7 @@ RULES = (
         _id_card,
     ),
     # Numbers of before 1999 have no check digit: a word must say what they are.
-    _rule("id_card", r"(?:身份[证證]|[证證]件)[^0-9]{0,8}(?P<it>\d{15})(?![0-9A-Za-z])", _old_id_card),
+    _rule("id_card", r"(?:身份[证證]|[证證]件)[^0-9\n]{0,8}(?P<it>\d{15})(?![0-9A-Za-z])", _old_id_card),
     _rule(
         "bank_card",
         r"""(?<![0-9A-Za-z_])(?<![0-9][.-])
@@ -263,7 +263,7 @@ RULES = (
     _rule(
         "ip",
         r"""(?: (?<![0-9A-Za-z:.]) | (?<=[^0-9A-Za-z:.]:) | (?<=[Pp]:) | (?<=[Vv]6:) )
-        (?P<it>[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![0-9A-Za-z:.])""",
+        (?P<it>(?!:[^:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![0-9A-Za-z:.])""",
         _ipv6,
     ),
     _rule(

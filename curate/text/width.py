@@ -16,8 +16,8 @@ from curate.text.distinct import change_texts, put
 _FULL_WIDTH = {ord(char): ord(char) - 0xFEE0 for char in "０１２３４５６７８９"}
 _FULL_WIDTH |= {code: code - 0xFEE0 for first in "Ａａ" for code in range(ord(first), ord(first) + 26)}
 
-_CONTROL = "\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f"
-_ZERO_WIDTH = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+CONTROL = "\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f"
+ZERO_WIDTH = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
 _PICTURE = "\u2600-\u27bf\U0001f000-\U0001faff"
 
 #: (kind, what it finds) in the order they are applied; the kinds are the card's words.
@@ -25,9 +25,9 @@ _PATTERNS = {
     "full_width": re.compile("[０-９Ａ-Ｚａ-ｚ]"),
     "ideographic_space": re.compile("\u3000"),
     "line_ends": re.compile("\r+\n|\r"),
-    "control": re.compile(f"[{_CONTROL}]"),
+    "control": re.compile(f"[{CONTROL}]"),
     # A zero-width joiner between two emoji makes one picture of them: that one is kept.
-    "zero_width": re.compile(f"(?!(?<=[{_PICTURE}\ufe0f])\u200d(?=[{_PICTURE}]))[{_ZERO_WIDTH}]"),
+    "zero_width": re.compile(f"(?!(?<=[{_PICTURE}\ufe0f])\u200d(?=[{_PICTURE}]))[{ZERO_WIDTH}]"),
     "edge_space": re.compile(r"\A\s+|\s+\Z"),
 }
 KINDS = tuple(_PATTERNS)
