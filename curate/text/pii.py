@@ -38,6 +38,8 @@ _UNSEEN = re.compile(f"[{CONTROL}{ZERO_WIDTH}]")
 #: What is masked is a line's end to the rules: no number and no word reaches across it.
 _TAKEN = "\n"
 _MASKED = re.compile("|".join(map(re.escape, PLACEHOLDERS.values())))
+#: Without these there is no detail.
+_ANY = re.compile("[0-9@/:]|[A-Za-z]{2}|[零〇一二三四五六七八九幺]{11}")
 #: Six characters or more, one space between each two.
 _SPACED = re.compile(r'(?<![^\s"\[\]])[^\s"\[\]](?: [^\s"\[\]]){5,}(?![^\s"\[\]])')
 
@@ -66,7 +68,7 @@ def find(text: str, known: Mapping[str, str] | None = None) -> list[Span]:
     folded, places = _seen(text)
     spans: list[Span] = []
     # Once a detail is masked, what stood beside it may show: a masked text is looked at as it will be then.
-    while more := _scan(folded, known or {}):
+    while _ANY.search(folded) and (more := _scan(folded, known or {})):
         spans += more
         for start, end, _ in more:
             folded = folded[:start] + _TAKEN * (end - start) + folded[end:]
@@ -81,7 +83,10 @@ def _scan(folded: str, known: Mapping[str, str]) -> list[Span]:
         if all(end <= other or start >= after for other, after, _ in taken):
             taken.append((start, end, kind))
 
+    there = set(folded)
     for rule in RULES:
+        if rule.needs.isdisjoint(there):
+            continue
         for found in rule.pattern.finditer(folded):
             if rule.check is None or rule.check(found):
                 take(*found.span("it"), rule.kind)

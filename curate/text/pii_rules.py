@@ -177,41 +177,51 @@ _PIECES = {
 
 @dataclass(frozen=True)
 class Rule:
-    """A pattern whose group `it` is a detail of this kind if `check` agrees; without a kind it keeps others off."""
+    """A pattern whose group `it` is a detail of this kind if `check` agrees; without a kind it keeps others off.
+
+    A text without any of the characters in `needs` holds nothing of it, and needs no search.
+    """
 
     kind: str
+    needs: frozenset[str]
     pattern: Pattern
     check: Callable[[Match], bool] | None = None
 
 
-def _rule(kind: str, pattern: str, check: Callable[[Match], bool] | None = None) -> Rule:
+def _rule(kind: str, needs: str, pattern: str, check: Callable[[Match], bool] | None = None) -> Rule:
     for name, piece in _PIECES.items():
         pattern = pattern.replace(f"{{{name}}}", piece)
-    return Rule(kind, re.compile(pattern, re.VERBOSE | re.ASCII), check)
+    return Rule(kind, frozenset(needs), re.compile(pattern, re.VERBOSE | re.ASCII), check)
 
 
+_DIGITS = "0123456789"
 #: In this order: what an earlier rule has found, a later one can't claim.
 RULES = (
     _rule(
         "email",
+        "@",
         r"""(?<![0-9A-Za-z_.%+-])
         (?P<it>[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.)+[A-Za-z]{2,18})
         (?![A-Za-z0-9])""",
         _email,
     ),
-    _rule("url", r"(?P<it>(?:[Hh][Tt]{2}[Pp][Ss]?|[Ff][Tt][Pp])://{LINK})"),
-    _rule("url", r"(?<![A-Za-z0-9.@-])(?P<it>[Ww]{3}\.[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?:/{LINK}?)?)"),
+    _rule("url", "/", r"(?P<it>(?:[Hh][Tt]{2}[Pp][Ss]?|[Ff][Tt][Pp])://{LINK})"),
+    _rule("url", "Ww", r"(?<![A-Za-z0-9.@-])(?P<it>[Ww]{3}\.[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?:/{LINK}?)?)"),
     # Without http:// only a page: the bare name of a site (taobao.com) is nobody's.
-    _rule("url", r"(?<![A-Za-z0-9.@-])(?P<it>(?:[A-Za-z0-9][A-Za-z0-9-]*\.)+{TLD}(?:\.cn)?(?::\d{2,5})?/{LINK}?)"),
+    _rule(
+        "url", "/", r"(?<![A-Za-z0-9.@-])(?P<it>(?:[A-Za-z0-9][A-Za-z0-9-]*\.)+{TLD}(?:\.cn)?(?::\d{2,5})?/{LINK}?)"
+    ),
     _rule(
         "id_card",
+        _DIGITS,
         r"(?<!\d)(?P<it>[1-9]\d{5}(?P<by>[ -]?)(?:19|20)\d{6}(?P=by)\d{3}[\dXx])(?!\d)",
         _id_card,
     ),
     # Numbers of before 1999 have no check digit: a word must say what they are.
-    _rule("id_card", r"(?:身份[证證]|[证證]件)[^0-9\n]{0,8}(?P<it>\d{15})(?![0-9A-Za-z])", _old_id_card),
+    _rule("id_card", _DIGITS, r"(?:身份[证證]|[证證]件)[^0-9\n]{0,8}(?P<it>\d{15})(?![0-9A-Za-z])", _old_id_card),
     _rule(
         "bank_card",
+        _DIGITS,
         r"""(?<![0-9A-Za-z_])(?<![0-9][.-])
         (?P<it>\d{14,19} | \d{4}(?P<by>[ -])\d{4}(?P=by)\d{4}(?P=by)\d{3,4}(?:(?P=by)\d{1,3})? | \d{6}[ -]\d{10,13})
         (?![0-9A-Za-z_]|[.-]\d)""",
@@ -219,10 +229,12 @@ RULES = (
     ),
     _rule(
         "",
+        _DIGITS,
         r"(?<!\d)(?P<it>[48]00(?: [ -]?\d{3}[ -]?\d{4} | [ -]?\d{4}[ -]?\d{3} | -\d-\d{3}-\d{3} ))(?!\d)",
     ),
     _rule(
         "mobile",
+        _DIGITS,
         r"""{PHONE}
         (?P<it>{COUNTRY}0?1[3-9](?:
             \d(?P<by>[ .-]?)\d{4}(?P=by)\d{4} | \d\d[ -]\d{3}[ -]\d{4} | \d[ -]\d{3}[ -]\d{5}
@@ -231,50 +243,58 @@ RULES = (
         (?:{END} | (?=[VvWw][Xx]?(?![A-Za-z])|[Qq]{2}))""",
         _mobile,
     ),
-    _rule("mobile", r"(?<![{CN}十百千万亿点])(?P<it>[一幺][三四五六七八九][{CN}]{9})(?![{CN}十百千万亿])"),
+    _rule("mobile", "一幺", r"(?<![{CN}十百千万亿点])(?P<it>[一幺][三四五六七八九][{CN}]{9})(?![{CN}十百千万亿])"),
     _rule(
         "landline",
+        _DIGITS,
         r"""{PHONE}
         (?P<it>(?:\+|00)86[ -]?(?:\(0\))?0?{AREA}[ -]?[2-9]\d{2,3}[ -]?\d{4}{EXTENSION}){END}""",
         _landline,
     ),
     _rule(
         "landline",
+        _DIGITS,
         r"""{PHONE}
         (?P<it>(?: (?:\(0{AREA}\)|0{AREA}-)[ -]?[1-9] | 0{AREA}[ ][2-8] )\d{2,3}[ -]?\d{4}{EXTENSION}){END}""",
         _landline,
     ),
     _rule(
         "landline",
+        _DIGITS,
         r"{PHONE}(?P<it>0(?: (?:10|2[0-57-9])[2-8]\d{7} | [3-9]\d\d[2-8]\d{6,7} ){EXTENSION}){END}",
         _landline,
     ),
     _rule(
         "landline",
+        _DIGITS,
         r"""(?:电话|電話|座机|座機|固话|传真|傳真|[Tt][Ee][Ll]|[Ff][Aa][Xx])(?:号码?|號碼?)?[是为為]?[:. ]{0,2}
         (?P<it>[2-8]\d{2,3}-?\d{4}{EXTENSION})(?![0-9A-Za-z]|-\d|\.\d|{UNITS})""",
         _landline,
     ),
     _rule(
         "ip",
+        ".",
         r"(?<![0-9A-Za-z.])(?P<it>(?:(?:0|[1-9]\d{0,2})\.){3}(?:0|[1-9]\d{0,2}))(?![0-9A-Za-z]|\.[0-9])",
         _ipv4,
     ),
     _rule(
         "ip",
+        ":",
         r"""(?: (?<![0-9A-Za-z:.]) | (?<=[^0-9A-Za-z:.]:) | (?<=[Pp]:) | (?<=[Vv]6:) )
         (?P<it>(?!:[^:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![0-9A-Za-z:.])""",
         _ipv6,
     ),
     _rule(
         "qq",
+        _DIGITS,
         r"""(?: (?<![A-Za-z0-9])(?:[Qq]{2}|[Qq](?=:)) | 扣扣|叩叩|企鹅号? | [加+][Qq](?![A-Za-z]) )
         {SAID}(?P<it>[1-9]\d{4,10})(?![0-9A-Za-z_]|[.-]\d|{UNITS})""",
         _qq,
     ),
-    _rule("wechat", r"(?<![A-Za-z0-9_])(?P<it>wxid_[A-Za-z0-9]{6,})(?![A-Za-z0-9_])"),
+    _rule("wechat", "x", r"(?<![A-Za-z0-9_])(?P<it>wxid_[A-Za-z0-9]{6,})(?![A-Za-z0-9_])"),
     _rule(
         "wechat",
+        "信VvWwXx",
         r"""(?<!官方)(?<!公众)(?<!企业)
         (?: 微信|薇信|威信|[Vv]信 | [加+][Vv](?=[: ])
             | (?<![A-Za-z0-9])(?:[Ww]e[Cc]hat|WECHAT|[Ww]ei[Xx]in|[VvWw][Xx]) )
