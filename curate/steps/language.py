@@ -18,6 +18,8 @@ SCRIPTS = {
     "latin": r"\p{Latin}",
     "cyrillic": r"\p{Cyrillic}",
     "letter": r"\p{L}",
+    # What no Japanese is written with: a question about a Japanese word is Chinese.
+    "chinese": "[吗嗎么麼这们們呢吧啊哪怎谁说请问译语什]",
 }
 #: A Han character, a kana or a Hangul syllable says as much as some four letters of an alphabet.
 LETTERS = 4
@@ -38,9 +40,12 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
     """Reject rows in another language than those of `keep`, the record's texts taken together.
 
     Told by script alone: Traditional and Simplified are one language, English and French are both `latin`, and
-    Japanese without any kana passes for Chinese. A row without letters (digits or emoji only) stays.
+    Japanese without kana passes for Chinese. A row without letters (digits or emoji only) stays.
     """
-    told = rows.select("rid", language=language(whole_text(context.task)))
+    texts = rows.select("rid", text=whole_text(context.task))
+    if "zh" in options.keep:  # Han characters alone are Chinese, and most texts have no other letters
+        texts = texts.filter(pl.col("text").str.contains(r"[\p{L}&&[^\p{Han}]]"))
+    told = texts.select("rid", language=language(pl.col("text")))
     wrong = told.filter(~pl.col("language").is_in(options.keep) & pl.col("language").is_not_null())
     return Outcome(rows, verdicts(wrong, reason=pl.lit("lang_") + pl.col("language")))
 
@@ -49,7 +54,7 @@ def language(text: pl.Expr) -> pl.Expr:
     """zh, ja, ko, latin, cyrillic or other: the one whose letters say most; null without letters."""
     n = {name: text.str.count_matches(pattern).cast(pl.Int64) for name, pattern in SCRIPTS.items()}
     rest = n["letter"] - n["han"] - n["kana"] - n["hangul"] - n["latin"] - n["cyrillic"]
-    japanese = n["kana"] > KANA * (n["han"] + n["kana"])
+    japanese = (n["kana"] > KANA * (n["han"] + n["kana"])) & (n["chinese"] == 0)
     east = n["han"] + n["kana"]
     weights = [LETTERS * east, LETTERS * n["hangul"], n["latin"], n["cyrillic"], rest]
     most = pl.max_horizontal(weights)

@@ -1,4 +1,4 @@
-"""quality: texts that nothing can be learnt from; each rule has a reason of its own, and `null` turns it off."""
+"""quality: texts that little can be learnt from; each rule has its reason, and `null` turns it off."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from curate.text.quality import (
 
 
 class Options(BaseModel):
-    """The defaults reject 0.3 % of a corpus of reviews and less than 0.1 % of every other corpus measured."""
+    """What the defaults reject of real corpora: reviews 0.7 % (texts pasted again and again, the page's own lines),
+    articles 0.6 % (pages in English, error messages), microblogs 0.2 %, bank questions 0.1 %, all others less."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -23,6 +23,8 @@ from curate.steps.language import Options, language, run
         ("これは日本語の文章です", "ja"),
         ("東京都に住んでいます", "ja"),
         ("東京都", "zh"),  # without kana nothing tells
+        ("ありがとうございます是什么意思", "zh"),
+        ("昨日学校へ行った", "ja"),
         ("안녕하세요", "ko"),
         ("This is an English sentence about 中文", "latin"),
         ("Ça va très bien", "latin"),
