@@ -15,7 +15,6 @@ from typing import Any
 from curate.lazy import pl
 from curate.readers.options import RAW_LIMIT
 from curate.recipe import Recipe
-from curate.text.pii import mask_all
 from curate.types import Records, UserError
 
 #: Where a raw text was cut, a number or an address may have been.
@@ -62,8 +61,12 @@ def _masked_blocks(blocks: Iterator[Records], kinds: list[str]) -> Iterator[Reco
 
 
 def _masked_raw(raw: str, kinds: list[str]) -> str:
+    from curate.text.pii import mask_all  # its rules are compiled when they are needed
+
     return mask_all(raw if len(raw) < RAW_LIMIT else _CUT.sub("…", raw), kinds)
 
 
 def _masked_error(error: UserError, kinds: list[str]) -> UserError:
+    from curate.text.pii import mask_all
+
     return UserError(*(mask_all(message, kinds) for message in error.messages))

@@ -70,18 +70,23 @@ def find(text: str, known: Mapping[str, str] | None = None) -> list[Span]:
     # Once a detail is masked, what stood beside it may show: a masked text is looked at as it will be then.
     while _ANY.search(folded) and (more := _scan(folded, known or {})):
         spans += more
-        for start, end, _ in more:
-            folded = folded[:start] + _TAKEN * (end - start) + folded[end:]
+        done, parts = 0, []
+        for start, end, _ in sorted(more):
+            parts += [folded[done:start], _TAKEN * (end - start)]
+            done = end
+        folded = "".join([*parts, folded[done:]])
     spans.sort()
     return spans if places is None else [(places[start], places[end - 1] + 1, kind) for start, end, kind in spans]
 
 
 def _scan(folded: str, known: Mapping[str, str]) -> list[Span]:
-    taken: list[Span] = []
+    spans: list[Span] = []
+    taken = bytearray(len(folded))
 
     def take(start: int, end: int, kind: str) -> None:
-        if all(end <= other or start >= after for other, after, _ in taken):
-            taken.append((start, end, kind))
+        if taken.find(1, start, end) < 0:
+            taken[start:end] = b"\x01" * (end - start)
+            spans.append((start, end, kind))
 
     there = set(folded)
     for rule in RULES:
@@ -91,9 +96,10 @@ def _scan(folded: str, known: Mapping[str, str]) -> list[Span]:
             if rule.check is None or rule.check(found):
                 take(*found.span("it"), rule.kind)
     for value, kind in known.items():
-        for found in re.finditer(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])", folded):
-            take(*found.span(), kind)
-    return [span for span in taken if span[2]]
+        if value in folded:
+            for found in re.finditer(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])", folded):
+                take(*found.span(), kind)
+    return [span for span in spans if span[2]]
 
 
 def detail(text: str, span: Span) -> str:
