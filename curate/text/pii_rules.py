@@ -24,8 +24,10 @@ _REGIONS = {*map(str, (*_REGIONS, 61, 62, 63, 64, 65, 71, 81, 82, 83))}
 
 #: Directly before a number, these say that it is something else.
 _OTHER_NUMBER = re.compile(
-    r"(?:单号|單號|订单|編號|编号|流水号?|货号|款号|型号|案号|工单|票号|运单号?|条形?码|序列号|发票号?|合同号?|批号|文号|"
-    r"ISBN|ISSN|S/?N|N[Oo]\.?|№)(?:码|号)?[为是: #]{0,3}\Z"
+    r"(?:(?:单号|單號|订单|账单|編號|编号|编码|代码|流水号?|货号|款号|型号|案号|学号|工号|考号|证号|会员号|工单|票号|运单号?|"
+    r"条形?码|序列号|序号|发票号?|合同号?|批号|批次|文号|ISBN|ISSN|S/?N|N[Oo]\.?|№|金额|价格|总价|售价|营收|收入|利润|"
+    r"成交额|资本|销量|产量|人口|[播放点击阅读浏览]{2}量|共计|合计|总计)(?:码|号)?[为是约达到超过突破: #]{0,4}|"
+    r"[¥￥$€£第] ?)\Z"
 )
 #: Directly behind a number, these say that it is an amount.
 _UNITS = (
@@ -82,7 +84,7 @@ def _old_id_card(found: Match) -> bool:
 
 def _bank_card(found: Match) -> bool:
     digits = re.sub(r"[ -]", "", found["it"])
-    if not luhn(digits) or len(set(digits)) < 4:
+    if not luhn(digits) or len(set(digits)) < 2:
         return False
     before = _before(found)
     if _CARD_WORD.search(before):
@@ -121,8 +123,12 @@ def _ipv4(found: Match) -> bool:
     before = _before(found)
     if _ADDRESS_WORD.search(before):
         return True
-    # 1.2.3.4 is more likely a section or a version than an address.
-    return max(parts) > 31 and not _VERSION.search(before) and not re.match(r" ?版", found.string[found.end("it") :])
+    # 1.2.3.4 is more likely a section or a version than an address; networks of offices and homes begin with 10.
+    return (
+        (max(parts) > 31 or parts[0] == 10)
+        and not _VERSION.search(before)
+        and not re.match(r" ?版", found.string[found.end("it") :])
+    )
 
 
 def _ipv6(found: Match) -> bool:
@@ -168,7 +174,7 @@ _PIECES = {
     "AREA": r"(?:10|2[0-57-9]|[3-9]\d\d)",
     "EXTENSION": r"(?:[ ]?(?:-|转|轉|分机|[Ee]xt\.?|\#)[ ]?\d{1,5}(?![0-9]))?",
     "CN": "零〇一二三四五六七八九幺",
-    "SAID": r"(?P<said>(?:号码?|號碼?|群号?|交流群|同号|账号|帐号|ID|id|[是为為:/加 ]|手机|电话|微信|QQ|qq){0,4})",
+    "SAID": r"(?P<said>(?:号码?|號碼?|群号?|交流群|同号|账号|帐号|ID|id|[是为為:/加( ]|手机|电话|微信|QQ|qq){0,4})",
     "UNITS": _UNITS,
     "LINK": r"(?:[A-Za-z0-9\-._~%!$&'*+,;=:@/?\#]*[A-Za-z0-9/_\#=&~-])",
     "TLD": r"(?:com|cn|net|org|cc|me|io|tv|info|top|vip|xyz|hk|tw)",
@@ -255,7 +261,8 @@ RULES = (
         "landline",
         _DIGITS,
         r"""{PHONE}
-        (?P<it>(?: (?:\(0{AREA}\)|0{AREA}-)[ -]?[1-9] | 0{AREA}[ ][2-8] )\d{2,3}[ -]?\d{4}{EXTENSION}){END}""",
+        (?P<it>(?: (?:\(0{AREA}\)|0{AREA}-)[ -]?[1-9] | 0(?:10|2[0-57-9])[ ][1-9] | 0{AREA}[ ][2-8] )
+            \d{2,3}[ -]?\d{4}{EXTENSION}){END}""",
         _landline,
     ),
     _rule(

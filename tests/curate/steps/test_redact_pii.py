@@ -8,7 +8,18 @@ from typing import Any
 
 import polars as pl
 import pytest
-from helpers import card, command, curate, manifest, recipe_file, rejects, samples, tree
+from helpers import (
+    broken_promises,
+    card,
+    command,
+    curate,
+    differing,
+    manifest,
+    recipe_file,
+    rejects,
+    samples,
+    tree,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from rows import context, frame, said
@@ -216,3 +227,20 @@ def test_report_hides_nothing_and_removes_nothing(tmp_path: Path) -> None:
     ]
     assert PHONE in json.dumps(samples(run_, "train"), ensure_ascii=False)
     assert any(PHONE in row["fields"].get("a", "") for row in rejects(run_))
+
+
+@pytest.mark.parametrize("action", ["mask", "reject", "report"])
+def test_the_promises_hold_whatever_the_slices(action: str, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("普通\n", encoding="utf-8")
+    content = ["language", {"quality": {"min_chars": 1}}, {"blocklist": {"file": str(words), "action": action}}]
+    path = recipe_file(tmp_path / "recipe", "pair", [*EARLY, {"redact_pii": {"action": action}}, *content, *LATE])
+    source, recipe = source_of(tmp_path), load_recipe(str(path))
+    whole = curate(recipe, tmp_path / "whole", source).path
+    sliced = curate(recipe, tmp_path / "sliced", source, slice_rows=2, workers=2).path
+    assert differing(whole, sliced) == []
+    assert broken_promises(whole, recipe) == []
+    lines = (row for row in manifest(whole)["steps"] if row["step"] == "blocklist" and row["split"] == "train")
+    line = next(lines)
+    said_ = {"mask": line["changes"], "reject": line["reasons"], "report": line["flags"]}[action]
+    assert said_ == {"mask": {"words_masked": 1}}.get(action, {"blocked_word": 1})
