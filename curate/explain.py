@@ -219,6 +219,7 @@ def _steps(recipe: Any, seed: int, file: File, info: Any, row: int) -> list[tupl
     """The row as it was read, then what each local step changed or said."""
     from curate.lazy import pl
     from curate.trace import context_of, kept, read_rows, trace
+    from curate.veil import veil_of
 
     rid = file.number << RID_BITS | row
     for records in read_rows(recipe, file, info, row + 1, block=32_768):
@@ -232,18 +233,25 @@ def _steps(recipe: Any, seed: int, file: File, info: Any, row: int) -> list[tupl
         raise UserError(f"{file.name} has no row {row}")
     context = context_of(recipe, seed)
     names = list(context.task.fields)
-    before = frame.select(names).row(0, named=True)
+    hide = veil_of(recipe) or (lambda rows: rows)
+    before = hide(frame).select(names).row(0, named=True)
     parts = [("read", record_text(before))]
     for stage in trace(recipe, context, file, frame):
         said = [f"{action} {_reason(reason)}" for _, action, reason in stage.said.iter_rows()]
-        after = stage.rows.select(names).row(0, named=True)
+        after = hide(stage.rows).select(names).row(0, named=True)
         changed = {field: value for field, value in after.items() if value != before[field]}
         text = [_changed_text(field, before[field], value) for field, value in changed.items()]
+        if stage.step == "redact_pii" and stage.counts:
+            text.append(_counted(stage.counts))
         parts.append((stage.step, "\n".join([*text, *said]) or "nothing changed"))
         before = after
         if not len(kept(stage)):
             break
     return parts
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{meaning(kind, 'en')} {n}" for kind, n in counts.items())
 
 
 def _changed_text(field: str, before: Any, after: Any) -> str:

@@ -25,6 +25,7 @@ from curate.text.decode import HEAD, FileInfo, read_blocks
 from curate.text.hashing import hash_series, row_hash, seed_of
 from curate.text.keys import key_frame, key_series
 from curate.types import RID_BITS, SPLITS, File, ReadReject, Records, UserError
+from curate.veil import veil_of, veiled
 
 #: Characters of a file that readers look at to say whether the layout is theirs.
 HEAD_CHARS = 65_536
@@ -82,6 +83,7 @@ class LocalPass:
         self._tally = tally
         self._slice_rows = slice_rows
         self._leading = recipe.leading
+        self._veil = veil_of(recipe)
         self.store = Store(work)
         self.slices: list[Slice] = []
         self.files: dict[int, FileTally] = {}
@@ -133,7 +135,7 @@ class LocalPass:
     def _block(self, block: Block) -> Done:
         """One block, from records to keys; it changes nothing but what it returns."""
         split = block.split
-        work = SliceWork(self._ordered(block), split, self._context)
+        work = SliceWork(self._ordered(block), split, self._context, self._veil)
         line = work.tally.line("read", split)
         line.rows_in += block.rows
         for reject in (reject for _, records in block.parts for reject in records.rejects):
@@ -234,6 +236,7 @@ def answer_text(task: str) -> pl.Expr:
     return pl.col("summary" if task == "summarization" else "label")
 
 
+@veiled
 def read_file(
     recipe: Recipe, file: File, info: FileInfo, limit: int | None, block_rows: int
 ) -> tuple[str, Iterator[Records]]:

@@ -15,6 +15,7 @@ from curate.recipe import Recipe
 from curate.rejects import printed_id
 from curate.trace import Stage, as_samples, context_of, kept, read_rows, trace
 from curate.types import SPLITS, File, Records, UserError
+from curate.veil import veil_of
 
 
 @dataclass
@@ -47,6 +48,7 @@ def preview(recipe: Recipe, sources: list[str], n: int, split: str | None = None
         raise UserError(f"the source has no rows of {chosen}")
     judged = [use.name for use in recipe.steps if use.step.kind == "judgement"]
     note = f"{chosen}: the first {len(rows)} rows" + (f"; not judged here: {', '.join(judged)}" if judged else "")
+    note += "; personal details are shown masked" if veil_of(recipe) else ""
     return (_in_columns if sys.stdout.isatty() else _as_lines)(rows, note)
 
 
@@ -57,7 +59,9 @@ def preview_block(recipe: Recipe, file: File, records: Records) -> list[Row]:
     names = list(context.task.fields)
     ids = frame.select(printed_id(pl.col("rid"), {file.number: file.prefix})).to_series().to_list()
     rids = frame["rid"].to_list()
-    read = zip(rids, ids, frame.select(names).to_dicts(), strict=True)
+    hide = veil_of(recipe)
+    shown = hide(frame) if hide else frame
+    read = zip(rids, ids, shown.select(names).to_dicts(), strict=True)
     found = {rid: Row(name, record_text(record)) for rid, name, record in read}
     stages = list(trace(recipe, context, file, frame))
     for stage in stages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,13 @@ class SliceWork:
     A slice has a tally of its own, so that slices can be worked on side by side and added up in their order.
     """
 
-    def __init__(self, rows: pl.DataFrame, split: str, context: Context) -> None:
+    def __init__(
+        self,
+        rows: pl.DataFrame,
+        split: str,
+        context: Context,
+        veil: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    ) -> None:
         self.rows = rows
         self.split = split
         self.tally = Tally()
@@ -26,6 +33,7 @@ class SliceWork:
         self.flags: list[pl.DataFrame] = []
         self.words: list[tuple[pl.DataFrame, dict[str, int]]] = []
         self._context = replace(context, split=split)
+        self._veil = veil
 
     def run(self, use: Any) -> None:
         """Carry out one local step (a `StepUse`)."""
@@ -60,7 +68,10 @@ class SliceWork:
             return
         fields = list(self._context.task.fields)
         told = rejected.select("rid", "reason", "kept", "score")
-        self.rejects.append(from_verdicts(self.rows, told, step, self.split, fields))
+        shown = self.rows
+        if self._veil is not None:  # redact_pii may come later: what is rejected before it must not show more
+            shown = self._veil(shown.join(told, on="rid", how="semi", maintain_order="left"))
+        self.rejects.append(from_verdicts(shown, told, step, self.split, fields))
         self.rows = self.rows.join(rejected, on="rid", how="anti", maintain_order="left")
 
 

@@ -15,8 +15,13 @@ from curate.yamlmarks import Document, Problems, Trail, did_you_mean
 
 #: The options that name fields of a record.
 _FIELD_OPTIONS = ("fields", "key", "field")
-#: locate_answer finds the answer in the text as it will be written, so what changes the text comes before it.
-_CHANGES_TEXT = ("normalise", "strip_markup", "convert_script")
+#: What changes the text, and the steps that want it as it will be written: locate_answer for its places, chunk for
+#: whole numbers (half of one is not known), segment for its words. [手机号] must not be taken for an emoticon's mark.
+_CHANGES_TEXT = {
+    **dict.fromkeys(("normalise", "join_words", "strip_markup", "convert_script"), ("redact_pii", "locate_answer")),
+    "redact_pii": ("locate_answer", "chunk", "segment"),
+    "blocklist": ("segment",),
+}
 #: Steps that say nothing without labels, and options that may be `label`: where there are none, what to do instead.
 _OF_LABELS = ("label_conflict", "balance")
 _BY_LABEL = {
@@ -128,9 +133,9 @@ def _check_fields(problems: Problems, trail: Trail, name: str, options: dict[str
 
 
 def _check_order(problems: Problems, named: list[tuple[str, int]]) -> None:
-    """local…, judgement…, local…; and nothing that changes the text after the answer has been located."""
+    """local…, judgement…, local…; and nothing changes the text behind a step that wants it as it will be written."""
     judged = closed = ""
-    located = False
+    seen: list[str] = []
     for name, index in named:
         trail = _name_trail(problems, index, name)
         if STEPS[name].kind == "local":
@@ -141,9 +146,11 @@ def _check_order(problems: Problems, named: list[tuple[str, int]]) -> None:
             )
         else:
             judged = name
-        if located and name in _CHANGES_TEXT:
-            problems.add(trail, f"{name!r} changes the text and must stand before 'locate_answer'", key=True)
-        located = located or name == "locate_answer"
+        if late := [other for other in seen if other in _CHANGES_TEXT.get(name, ())]:
+            problems.add(trail, f"{name!r} changes the text and must stand before {late[0]!r}", key=True)
+        elif name == "redact_pii" and judged:
+            problems.add(trail, f"{name!r} masks what is compared and must stand before {judged!r}", key=True)
+        seen.append(name)
 
 
 def _check_task(document: Document, problems: Problems, named: list[tuple[str, int]], task: Task) -> None:

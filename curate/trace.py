@@ -16,7 +16,7 @@ from curate.local import read_file
 from curate.recipe import Recipe
 from curate.rejects import printed_id
 from curate.slicework import soften
-from curate.steps import Context
+from curate.steps import Context, Outcome
 from curate.steps.chunk import PART
 from curate.steps.segment import word_column
 from curate.text.decode import FileInfo
@@ -26,11 +26,12 @@ from curate.types import File, Records
 
 @dataclass
 class Stage:
-    """What one step made of the rows: the frame after it, and its verdicts (rid, action, reason, …)."""
+    """What one step made of the rows: the frame after it, its verdicts (rid, action, reason, …), what it changed."""
 
     step: str
     rows: pl.DataFrame
     said: pl.DataFrame
+    counts: dict[str, int]
 
 
 def context_of(recipe: Recipe, seed: int = 0) -> Context:
@@ -49,15 +50,16 @@ def trace(recipe: Recipe, context: Context, file: File, rows: pl.DataFrame) -> I
     rows = rows.with_columns(order=row_hash(pl.col("rid"), seed_of(file.prefix, context.seed)))
     for use in recipe.leading:
         outcome = use.step.module.run(rows, use.options, context)
-        yield (stage := _stage(use.name, outcome.rows, outcome.verdicts, use.step.binding, file.split))
+        yield (stage := _stage(use.name, outcome, use.step.binding, file.split))
         rows = kept(stage)
-    yield _stage("format", rows, form_verdicts(rows, context, file.split), True, file.split)
+    yield _stage("format", Outcome(rows, form_verdicts(rows, context, file.split)), True, file.split)
 
 
-def _stage(step: str, rows: pl.DataFrame, said: pl.DataFrame | None, binding: bool, split: str) -> Stage:
+def _stage(step: str, outcome: Outcome, binding: bool, split: str) -> Stage:
+    said = outcome.verdicts
     if said is None:
         said = pl.DataFrame(schema={"rid": pl.UInt64, "action": pl.String, "reason": pl.String})
-    return Stage(step, rows, soften(said, binding, split).select("rid", "action", "reason"))
+    return Stage(step, outcome.rows, soften(said, binding, split).select("rid", "action", "reason"), outcome.counts)
 
 
 def kept(stage: Stage) -> pl.DataFrame:
@@ -76,7 +78,7 @@ def as_samples(recipe: Recipe, context: Context, file: File, rows: pl.DataFrame)
     stages, words = [], []
     for use in recipe.trailing:
         outcome = use.step.module.run(rows, use.options, context)
-        stages.append(_stage(use.name, outcome.rows, outcome.verdicts, use.step.binding, file.split))
+        stages.append(_stage(use.name, outcome, use.step.binding, file.split))
         rows = kept(stages[-1])
         words += [name for name in map(word_column, context.task.fields) if name in rows.columns and name not in words]
     rendered = render(rows, templates, context, file.split != "train").filter(pl.col("rendered"))

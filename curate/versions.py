@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from curate.readers.workbook import calamine_package
 from curate.recipe import Recipe
@@ -37,4 +39,21 @@ def of(recipe: Recipe, source: Source) -> dict[str, str]:
         "jingtiao": own_version(),
         **{name: version(name) for name in names},
         "unicode": unicodedata.unidata_version,
+        **_files(recipe),
     }
+
+
+def _files(recipe: Recipe) -> dict[str, str]:
+    """The sha256 of the user's own files that steps read; what is wrong with one is said before anything is read."""
+    files = {}
+    segment, blocklist = recipe.step("segment"), recipe.step("blocklist")
+    if segment is not None and segment.options.as_ != "off" and segment.options.user_dict:
+        from curate.text.segment import read_user_dict
+
+        read_user_dict(segment.options.user_dict)
+        files["user_dict"] = hashlib.sha256(Path(segment.options.user_dict).read_bytes()).hexdigest()
+    if blocklist is not None:
+        from curate.steps.blocklist import read_words
+
+        files["blocklist"] = read_words(blocklist.options.file)[1]
+    return files

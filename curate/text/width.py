@@ -13,8 +13,8 @@ from typing import Any
 from curate.lazy import pl
 from curate.text.distinct import change_texts, put
 
-_CONTROL = "\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f"
-_ZERO_WIDTH = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+CONTROL = "\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f"
+ZERO_WIDTH = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
 _PICTURE = "\u2600-\u27bf\U0001f000-\U0001faff"
 
 #: (kind, what it finds) in the order they are applied; the kinds are the card's words. Each pattern begins with the
@@ -23,10 +23,10 @@ _PATTERNS = {
     "full_width": re.compile("[０-９Ａ-Ｚａ-ｚ]"),
     "ideographic_space": re.compile("\u3000"),
     "line_ends": re.compile("\r(?:\r*\n)?"),
-    "control": re.compile(f"[{_CONTROL}]"),
+    "control": re.compile(f"[{CONTROL}]"),
     # A zero-width joiner between two emoji makes one picture of them: that one is kept.
     "zero_width": re.compile(
-        f"[{_ZERO_WIDTH}](?:(?<!\u200d)|(?<![{_PICTURE}\ufe0f]\u200d)|(?![{_PICTURE}]))",
+        f"[{ZERO_WIDTH}](?:(?<!\u200d)|(?<![{_PICTURE}\ufe0f]\u200d)|(?![{_PICTURE}]))",
     ),
     "edge_space": re.compile(r"\A\s+|\s+\Z"),
 }

@@ -186,6 +186,40 @@ def test_nothing_changes_the_text_after_locate_answer(tmp_path: Path) -> None:
     assert found == ["demo.yaml:10:5: 'normalise' changes the text and must stand before 'locate_answer'"]
 
 
+LATE = "changes the text and must stand before"
+DEDUP = "- exact_dedup: {by: text}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("- normalise", "- redact_pii\n  - normalise", f"11:5: 'normalise' {LATE} 'redact_pii'"),
+        ("- normalise", "- redact_pii\n  - strip_markup", f"11:5: 'strip_markup' {LATE} 'redact_pii'"),
+        (f"{DEDUP}\n  - segment: {{as: meta}}", "- segment\n  - redact_pii", f"12:5: 'redact_pii' {LATE} 'segment'"),
+        (DEDUP, "- cap: {per: label, max: 3}\n  - redact_pii", "12:5: 'redact_pii' masks what is compared and must "
+         "stand before 'cap'"),
+        ("- segment: {as: meta}", "- segment\n  - blocklist: {file: w.txt}", f"13:5: 'blocklist' {LATE} 'segment'"),
+        ("- normalise", "- redact_pii: {kinds: [mobil]}", "10:26: redact_pii.kinds: 'mobil' is not one of mobile, "
+         "landline, id_card, bank_card, email, qq, wechat, ip, url; did you mean 'mobile'?"),
+        ("- normalise", "- redact_pii: {kinds: []}", "10:25: redact_pii.kinds: must not be empty"),
+        ("- normalise", "- blocklist", "10:5: step blocklist: 'file' is missing"),
+        ("- normalise", "- quality: {min_hann: 0.2}", "10:15: step quality has no option 'min_hann'; did you mean "
+         "'min_han'?"),
+        ("- normalise", "- language: {keep: [en]}", "10:23: language.keep: 'en' is not one of zh, ja, ko, latin, "
+         "cyrillic, other"),
+    ],
+)  # fmt: skip
+def test_steps_about_content(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    assert old in GOOD
+    assert errors(tmp_path, GOOD.replace(old, new, 1)) == [f"demo.yaml:{expected}"]
+
+
+def test_a_rule_of_quality_is_turned_off_by_null(tmp_path: Path) -> None:
+    recipe = load(tmp_path, GOOD.replace("- normalise", "- quality: {min_han: null}"))
+    assert recipe.step("quality").options.min_han is None
+    assert recipe.step("quality").options.max_run == 0.5
+
+
 def test_label_conflict_needs_labels(tmp_path: Path) -> None:
     text = (
         GOOD.replace("task: pair", "task: dialogue")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import polars as pl
@@ -10,9 +11,12 @@ from contract import check_run
 from helpers import curate, differing, manifest
 from rows import context, frame
 
+from curate import versions
+from curate.recipe import load_recipe
 from curate.steps import Outcome
 from curate.steps.segment import Options, count_words, run, word_column
 from curate.text.segment import Cutter
+from curate.types import UserError
 
 PAIR = ({"a": "我来到北京", "b": "来北京"}, {"a": "我来到北京", "b": ""}, {"a": "你 好", "b": None})
 
@@ -76,6 +80,18 @@ def test_both_engines_and_a_dictionary(tmp_path: Path) -> None:
     ours = run(rows, Options(user_dict=str(path)), ctx)
     assert "到北京" in ours.rows[word_column("a")][0].split(" ")
     assert ours.rows[word_column("a")][0] == Cutter("rjieba", str(path)).join(["我来到北京"])[0]
+
+
+def test_a_changed_dictionary_is_another_run(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    found = []
+    for word in ("到北京", "来北京"):
+        path.write_text(f"{word} 99999 n\n", encoding="utf-8")
+        found.append(versions.of(load_recipe("lcqmc", [f"segment.user_dict={path}"]))["user_dict"])
+    assert found[0] != found[1] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert "user_dict" not in versions.of(load_recipe("lcqmc", [f"segment.user_dict={path}", "segment.as=off"]))
+    with pytest.raises(UserError, match="the user dictionary can't be read"):
+        versions.of(load_recipe("lcqmc", [f"segment.user_dict={tmp_path}/none.txt"]))
 
 
 def test_words_are_counted_as_often_as_they_stand_there() -> None:

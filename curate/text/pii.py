@@ -1,0 +1,172 @@
+"""Personal details in texts and records: found, masked, and moved together in all fields of a record.
+
+The rules are in `pii_rules`. They see a text in which full-width letters and digits are half-width, and in which
+invisible characters and the spaces of text published character by character are left out; what they find is masked in
+the text as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+
+from curate.lazy import pl
+from curate.text.pii_rules import RULES
+from curate.text.width import CONTROL, ZERO_WIDTH
+
+#: What stands in the text in place of a detail, by kind. No rule finds anything in these.
+PLACEHOLDERS = {
+    "mobile": "[手机号]",
+    "landline": "[座机号]",
+    "id_card": "[身份证号]",
+    "bank_card": "[银行卡号]",
+    "email": "[邮箱]",
+    "qq": "[QQ号]",
+    "wechat": "[微信号]",
+    "ip": "[IP地址]",
+    "url": "[网址]",
+}
+KINDS = tuple(PLACEHOLDERS)
+
+#: (start, end, kind), in characters of the text as it is.
+Span = tuple[int, int, str]
+
+#: One character for one, so that places stay.
+_FOLD = {code: code - 0xFEE0 for first, last in ("０９", "ＡＺ", "ａｚ") for code in range(ord(first), ord(last) + 1)}
+_FOLD |= str.maketrans("＠．－＿＋：（）／＃‐‑‒–—\u3000\xa0", "@.-_+:()/#-----  ")
+_UNSEEN = re.compile(f"[{CONTROL}{ZERO_WIDTH}]")
+#: What is masked is a line's end to the rules: no number and no word reaches across it.
+_TAKEN = "\n"
+_MASKED = re.compile("|".join(map(re.escape, PLACEHOLDERS.values())))
+#: Without these there is no detail.
+_ANY = re.compile("[0-9@/:]|[A-Za-z]{2}|[零〇一二三四五六七八九幺]{11}")
+#: Six characters or more, one space between each two.
+_SPACED = re.compile(r'(?<![^\s"\[\]])[^\s"\[\]](?: [^\s"\[\]]){5,}(?![^\s"\[\]])')
+
+
+def _seen(text: str) -> tuple[str, list[int] | None]:
+    """The text for the rules, and where each of its characters stands in the text (None: at the same place)."""
+    folded = _MASKED.sub(lambda found: _TAKEN * len(found[0]), text.translate(_FOLD))
+    places: list[int] | None = None
+    if _UNSEEN.search(folded):
+        places = [i for i, char in enumerate(folded) if not _UNSEEN.match(char)]
+        folded = "".join(folded[i] for i in places)
+    spaces = {i for found in _SPACED.finditer(folded) for i in range(found.start() + 1, found.end(), 2)}
+    if spaces:
+        left = [i for i in range(len(folded)) if i not in spaces]
+        places = left if places is None else [places[i] for i in left]
+        folded = "".join(folded[i] for i in left)
+    return folded, places
+
+
+def find(text: str, known: Mapping[str, str] | None = None) -> list[Span]:
+    """The details of a text in their order; no two overlap.
+
+    `known` are details (as `detail` gives them) with their kinds, which count wherever they stand by themselves: a QQ
+    number whose context names it is one in the answer too.
+    """
+    folded, places = _seen(text)
+    spans: list[Span] = []
+    # Once a detail is masked, what stood beside it may show: a masked text is looked at as it will be then.
+    while _ANY.search(folded) and (more := _scan(folded, known or {})):
+        spans += more
+        done, parts = 0, []
+        for start, end, _ in sorted(more):
+            parts += [folded[done:start], _TAKEN * (end - start)]
+            done = end
+        folded = "".join([*parts, folded[done:]])
+    spans.sort()
+    return spans if places is None else [(places[start], places[end - 1] + 1, kind) for start, end, kind in spans]
+
+
+def _scan(folded: str, known: Mapping[str, str]) -> list[Span]:
+    spans: list[Span] = []
+    taken = bytearray(len(folded))
+
+    def take(start: int, end: int, kind: str) -> None:
+        if taken.find(1, start, end) < 0:
+            taken[start:end] = b"\x01" * (end - start)
+            spans.append((start, end, kind))
+
+    there = set(folded)
+    for rule in RULES:
+        if rule.needs.isdisjoint(there):
+            continue
+        for found in rule.pattern.finditer(folded):
+            if rule.check is None or rule.check(found):
+                take(*found.span("it"), rule.kind)
+    for value, kind in known.items():
+        if value in folded:
+            for found in re.finditer(rf"(?<![0-9A-Za-z]){re.escape(value)}(?![0-9A-Za-z])", folded):
+                take(*found.span(), kind)
+    return [span for span in spans if span[2]]
+
+
+def detail(text: str, span: Span) -> str:
+    """A found detail as the rules saw it."""
+    return _seen(text[span[0] : span[1]])[0]
+
+
+def mask(text: str, spans: Iterable[Span]) -> str:
+    """The text with each span's placeholder in its place."""
+    parts, done = [], 0
+    for start, end, kind in spans:
+        parts += [text[done:start], PLACEHOLDERS[kind]]
+        done = end
+    return "".join([*parts, text[done:]])
+
+
+def mask_all(text: str, kinds: Collection[str] = KINDS) -> str:
+    """A text on its own, without any details of these kinds."""
+    return mask(text, find_together([text], kinds)[0])
+
+
+def find_together(texts: list[str], kinds: Collection[str] = KINDS) -> list[list[Span]]:
+    """The details of these kinds in each of a record's texts: what one of them names is known in all."""
+    alone = [find(text) for text in texts]
+    known = {detail(text, span): span[2] for text, spans in zip(texts, alone, strict=True) for span in spans}
+    if len(texts) > 1 and known:
+        alone = [find(text, known) for text in texts]
+    return [[span for span in spans if span[2] in kinds] for spans in alone]
+
+
+def moved(place: int, spans: Iterable[Span], end: bool = False) -> int:
+    """Where a place of a text is once the spans are masked; a place inside a detail goes to its start or end."""
+    shift = 0
+    for start, after, kind in spans:
+        long = len(PLACEHOLDERS[kind])
+        if after <= place:
+            shift += long - (after - start)
+        elif start < place:
+            return start + shift + (long if end else 0)
+    return place + shift
+
+
+# ---- the first pass over a column
+
+_D = "[0-9０-９]"
+_ALNUM = "[0-9A-Za-z０-９Ａ-Ｚａ-ｚ]"
+_DIGIT_WORDS = "[零〇一二三四五六七八九幺]"
+_CONTACTS = (
+    r"[Qq]{2}|[Ｑｑ]{2}|[QqＱｑ][:：]|扣扣|叩叩|企鹅|[加+＋][QqＱｑVvＶｖ]|[微薇威]信|[VvＶｖ]信|(?i:wechat|weixin)|"
+    r"[VvＶｖWwＷｗ][XxＸｘ]|(?i:ｗｅｃｈａｔ|ｗｅｉｘｉｎ)"
+)
+#: Every text with a detail fits one of these (polars' regex); few others do.
+_LOOKS = (
+    # A number of ten digits or more, with what may stand between them.
+    rf"{_D}(?:[ \-.()\x{{a0}}\x{{3000}}－．（）‐‑‒–—]{{0,2}}{_D}){{9}}",
+    rf"{_DIGIT_WORDS}{{11}}",
+    rf"{_ALNUM}[@＠]{_ALNUM}",
+    r"[:：][/／]{2}|(?i:www|ｗｗｗ)[.．]|[.．][A-Za-zＡ-Ｚａ-ｚ]{2,4}(?:[:：][0-9０-９]{2,5})?[/／]|(?i:wxid|ｗｘｉｄ)",
+    rf"{_D}[.．]{_D}{{1,3}}[.．]{_D}{{1,3}}[.．]{_D}|[:：]{_ALNUM}{{0,4}}[:：]",
+    rf"(?:{_CONTACTS})[^。！？，]{{0,14}}?{_ALNUM}{{5}}",
+    rf"(?:[电電][话話]|座[机機]|固话|[传傳]真|(?i:tel|fax|ｔｅｌ|ｆａｘ)).{{0,8}}{_D}{{3}}",
+    # What the rules leave out may stand anywhere in a detail.
+    r'(?:^|[\s"\[\]])[^\s"\[\]](?:[ \x{a0}\x{3000}][^\s"\[\]]){5}',
+    f"[{CONTROL}{ZERO_WIDTH}]",
+)
+
+
+def may_hold(texts: pl.Expr) -> pl.Expr:
+    """True for every text in which `find` finds something, and for few others."""
+    return texts.str.contains("|".join(_LOOKS)).fill_null(False)
