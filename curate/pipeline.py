@@ -8,7 +8,6 @@ which files are listed never show in the bytes.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import time
@@ -80,7 +79,7 @@ def curate_recipe(
                 "lang": lang,
                 "sources": [_identity(file, source) for file in source.files],
                 "versions": versions.of(recipe, source),
-                **_named_files(recipe, tokens),
+                "tokenizer": tokens.sha256 if tokens else None,
             }
         )
         finished = check_place(place, sha, force)
@@ -121,15 +120,6 @@ def token_counter(recipe: Recipe) -> TokenCounter | None:
     from curate.text.tokens import load_counter
 
     return load_counter(use.options.tokenizer)
-
-
-def _named_files(recipe: Recipe, tokens: TokenCounter | None) -> dict[str, str]:
-    """The hashes of files that options name: it is what is in them that decides, not where they lie."""
-    found = {"tokenizer": tokens.sha256} if tokens else {}
-    segment = recipe.step("segment")
-    if segment is not None and segment.options.user_dict and Path(segment.options.user_dict).is_file():
-        found["user_dict"] = hashlib.sha256(Path(segment.options.user_dict).read_bytes()).hexdigest()
-    return found
 
 
 def default_place(recipe: Recipe, sources: list[str], limit: int | None) -> Path:

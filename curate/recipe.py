@@ -64,7 +64,7 @@ Scalar = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=str | in
 
 
 #: Overrides that name a file or a folder.
-_NAMING_FILES = ("segment.user_dict", "token_length.tokenizer")
+_NAMING_FILES = ("segment.user_dict", "token_length.tokenizer", "blocklist.file")
 
 
 class _Strict(BaseModel):

@@ -17,6 +17,7 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 
+import curate
 import curate.cli
 import tune.cli
 from curate.recipe import load_recipe
@@ -94,6 +95,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data" / "train.tsv").write_text(train, encoding="utf-8")
     (folder / "data" / "no_header.tsv").write_text(train.partition("\n")[2], encoding="utf-8")
     shutil.copy(samples / "lcqmc" / "dev.txt", folder / "data" / "test.txt")
+    page = read("docs/your-own-corpus.md")
+    (reviews,) = blocks(page, "csv")
+    (folder / "data" / "reviews.csv").write_text(reviews, encoding="utf-8")
     return folder
 
 
@@ -123,7 +127,7 @@ def test_the_output_shown_is_real(name: str, tmp_path: Path) -> None:
     printed, tree = block_from(text, "No --source"), block_from(text, "runs/")
     assert printed == run("python -m curate recipe lcqmc", tmp_path)
     written = tmp_path / tree.splitlines()[0].strip()
-    listed = re.findall(r"[\w.]+\.jsonl?\b|README\.md", tree)
+    listed = re.findall(r"[\w.]+\.(?:jsonl?|parquet)\b|README\.md", tree)
     assert sorted(listed) == sorted(path.name for path in written.iterdir())
     (shown,) = [json.loads(block) for block in blocks(text, "json")]
     rows = [json.loads(line) for line in (written / "train.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -131,10 +135,30 @@ def test_the_output_shown_is_real(name: str, tmp_path: Path) -> None:
     assert json.dumps(shown) == json.dumps(row)
 
 
+@pytest.mark.parametrize("name", READMES)
+def test_the_export_shown_is_real(name: str, tmp_path: Path) -> None:
+    run("python -m curate recipe lcqmc --format messages", tmp_path)
+    exported = tmp_path / "runs" / "lcqmc-sample" / "formats" / "train.messages.jsonl"
+    row = json.loads(exported.read_text(encoding="utf-8").split("\n")[0])
+    shown = block_from(read(name), '{"id"').replace("{…}", json.dumps(row["meta"]))
+    assert json.dumps(json.loads(shown)) == json.dumps(row)
+
+
+def test_the_python_shown_runs(folder: Path) -> None:
+    run("python -m curate recipe lcqmc", folder)
+    for code in blocks(read("README.md"), "python"):
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hf")}
+        done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+    shown = re.search(r"run\.rows +# (.+)", read("README.md"))
+    assert shown and repr(curate.read_run(folder / "runs" / "from-python").rows) == shown[1]
+
+
 def test_both_languages_have_the_same_commands_and_code() -> None:
     english, chinese = map(read, READMES)
     assert commands(english) == commands(chinese)
-    assert blocks(english, "python") == blocks(chinese, "python")
+    uncommented = [[re.sub(" +#.*", "", code) for code in blocks(text, "python")] for text in (english, chinese)]
+    assert uncommented[0] == uncommented[1]
     assert block_from(english, "run:") == block_from(chinese, "run:")
     assert [line[:3].count("#") for line in english.splitlines() if line.startswith("#")] == [
         line[:3].count("#") for line in chinese.splitlines() if line.startswith("#")
