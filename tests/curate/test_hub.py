@@ -260,7 +260,7 @@ def over_http(folder: Path, cwd: Path, *sources: str) -> tuple[int, str]:
         words = ["recipe", "chnsenticorp", "--out", "run", "--set", "segment.as=off", "--force"]
         for source in sources:
             words += ["--source", source]
-        env = {"HF_ENDPOINT": address, "HF_HOME": str(cwd / "home")}
+        env = {"HF_ENDPOINT": address, "HF_HOME": str(cwd / "home"), "HF_HUB_OFFLINE": "0"}  # other tests set it
         done = command(*words, cwd=cwd, env=env)
     return done.returncode, done.stderr
 
