@@ -192,6 +192,15 @@ class LocalPass:
         self._keys = []
         return keys
 
+    def records(self, rids: pl.Series) -> Iterator[pl.DataFrame]:
+        """The records of these rows, slice by slice in the order of the key table; each slice may be empty."""
+        known = rids.sort()
+        for index in range(len(self.slices)):
+            rows = self.store.peek(index)
+            if len(known):
+                places = known.search_sorted(rows["rid"]).clip(upper_bound=len(known) - 1)
+                yield rows.filter(known.gather(places) == rows["rid"])
+
     def rows_read(self, split: str) -> int:
         """Data rows read of a split, unreadable ones included."""
         return self._read.get(split, 0)

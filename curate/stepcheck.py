@@ -152,6 +152,8 @@ def _check_task(document: Document, problems: Problems, named: list[tuple[str, i
             problems.add(
                 trail, "'convert_script' moves the answers of task mrc: add 'locate_answer' after it", key=True
             )
+        if name == "near_dedup":
+            _check_near(document, problems, index, task)
         if name == "label_conflict" and not task.has_labels:
             problems.add(trail, f"'label_conflict' needs labels; task {task.name} has none", key=True)
         entry = document.data["steps"][index]
@@ -175,6 +177,18 @@ def _check_chunk(document: Document, problems: Problems, named: list[tuple[str, 
         problems.add(
             trail, "'split' makes rows of a row: it stands behind the judgements, and only 'segment' after it"
         )
+
+
+def _check_near(document: Document, problems: Problems, index: int, task: Task) -> None:
+    entry = document.data["steps"][index]
+    options = entry.get("near_dedup") if isinstance(entry, dict) else None
+    if not isinstance(options, dict):
+        return
+    trail = ("steps", index, "near_dedup")
+    if options.get("within") == "label" and not task.has_labels:
+        problems.add((*trail, "within"), f"task {task.name} has no labels; remove 'within'")
+    if options.get("short") == "edit1" and options.get("ngram", "auto") != "auto":
+        problems.add((*trail, "short"), "'short' is for 'ngram: auto'; with a number texts of any length are n-grams")
 
 
 def _name_trail(problems: Problems, index: int, name: str) -> Trail:

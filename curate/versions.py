@@ -20,6 +20,8 @@ def of(recipe: Recipe) -> dict[str, str]:
     names = ["polars", "polars-hash", "jinja2"]
     if recipe.step("segment") is not None:
         names += ["jieba", "rjieba"]
+    if recipe.step("near_dedup") is not None:
+        names.append("numpy")
     script = recipe.step("convert_script")
     if script is not None and script.options.config != "off":
         from curate.steps.convert_script import opencc_version
