@@ -61,7 +61,7 @@ def find_clusters(said: pl.DataFrame, rejects: pl.DataFrame, figures: dict[str, 
 
 
 def _by_split(near: pl.DataFrame, links: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """Per split: rows that near_dedup found to repeat another, their clusters, the largest one, the weakest likeness."""
+    """Per split: rows that near_dedup found to be repeats, their clusters, the largest, the weakest likeness."""
     table = {}
     for split in SPLITS:
         found = near.filter(pl.col("split") == split)

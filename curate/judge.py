@@ -26,8 +26,8 @@ from curate.types import SPLITS
 @dataclass
 class State:
     """What the judgements decided. `rows` has rid, split (after moves), alive and the sidecar's keys, in the order
-    of the key table; `rejects` has rid, step, reason, kept, score; `flags` rid and flag, in the order of the steps; `clusters` is None where
-    no step looked for near-duplicates."""
+    of the key table; `rejects` has rid, step, reason, kept, score; `flags` rid and flag, in the order of the steps;
+    `clusters` is None where no step looked for near-duplicates."""
 
     rows: pl.DataFrame
     rejects: pl.DataFrame
@@ -109,9 +109,9 @@ def _carry_out(
     resolved = resolve_kept(all_rejects)
     all_rejects = all_rejects.drop("kept").join(resolved, on="rid", how="left").select(_no_rejects().columns)
     use = recipe.step("near_dedup")
-    clusters = (
-        None if use is None or near is None else find_clusters(near, all_rejects, figures(use.options, context.task))
-    )
+    clusters = None
+    if use is not None and near is not None:
+        clusters = find_clusters(near, all_rejects, figures(use.options, context.task))
     return alive, all_rejects, flags, moved, clusters
 
 

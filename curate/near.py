@@ -11,7 +11,7 @@ from curate.ahead import side_by_side
 from curate.lazy import pl
 from curate.text.hashing import hash_series
 from curate.text.minhash import Sketch, candidates, may_reach, sketch
-from curate.text.oneedit import edits, forms, one_apart, points
+from curate.text.oneedit import edit_similarity, forms, one_apart, points
 from curate.text.shingles import jaccard, mix, set_sizes
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     #: Gives the texts of rows, slice by slice, each to be made when it is called.
     Texts = Callable[[pl.Series], Iterator[Callable[[], pl.Series]]]
 
-#: Numbers that count.
-_NUMBER = r"[0-9]+(?:[.,][0-9]+)*"
+#: A number in a comparison key.
+NUMBER = r"[0-9]+(?:[.,][0-9]+)*"
 #: The longest text that only its key decides, or one edit.
 SHORT = 15
 #: Characters up to which a text belongs to a class, and the n of its n-grams.
@@ -115,7 +115,7 @@ def _part(rules: tuple[Rule, ...], make: Callable[[], pl.Series]) -> Part:
     length = texts.str.len_chars().to_numpy().astype(np.int64)
     numbers = np.zeros(len(texts), np.uint64)
     if len(where := texts.str.contains("[0-9]").arg_true()):
-        told = texts.gather(where).str.extract_all(_NUMBER).list.join(" ")
+        told = texts.gather(where).str.extract_all(NUMBER).list.join(" ")
         numbers[where.to_numpy()] = hash_series(told).to_numpy()
     members, looks = [], []
     for rule in rules:
@@ -207,7 +207,7 @@ class _Work:
             def alike(i: Index, j: Index) -> NDArray[np.bool_]:
                 return mine(i, j) & may_reach(made, rule.threshold, i, j)
         else:
-            shown = np.concatenate([look for look in looks if look is not None])[at]
+            shown = np.concatenate([look for look in looks if isinstance(look, np.ndarray)])[at]
             hashes, rows = forms(shown)
             keys = iter([((mix(hashes ^ groups[rows]) >> np.uint64(32)).astype(np.uint32), rows.astype(np.uint64))])
 
@@ -242,8 +242,7 @@ class _Work:
             if rule.n:
                 found[here] = jaccard(texts, rule.n, a[here], b[here])
             else:
-                pairs = zip(texts.gather(a[here]).to_list(), texts.gather(b[here]).to_list(), strict=True)
-                found[here] = [1 - edits(x, y) / max(len(x), len(y)) for x, y in pairs]
+                found[here] = edit_similarity(texts.gather(a[here]), texts.gather(b[here]))
         return found
 
     def similarities(self, pairs: pl.DataFrame) -> pl.DataFrame:

@@ -8,15 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from curate.lazy import pl
-from curate.near import Rule, near_groups, rules_of
+from curate.near import NUMBER, Rule, near_groups, rules_of
 from curate.steps import Context, verdicts
 from curate.tasks import Task
 from curate.text.hashing import combine
 from curate.text.keys import TURN, group_hash, key_column, key_series, within_split
 from curate.text.minhash import banding
-
-#: What a number is made to where digits don't count.
-_NUMBER = r"[0-9]+(?:[.,][0-9]+)*"
 
 
 class Options(BaseModel):
@@ -35,7 +32,7 @@ class Options(BaseModel):
     )
     digits: Literal["count", "ignore"] = Field(
         default="count",
-        description="count: texts with other numbers are not the same; ignore: any number is like another",
+        description="count: texts with other numbers are not the same; ignore: one number is like another",
     )
     within: Literal["label"] | None = Field(
         default=None, description="label: rows of one label only, as pairs are always compared"
@@ -116,7 +113,7 @@ def compared(rows: pl.DataFrame, task: Task, digits: str) -> pl.Series:
     for field in task.leak_key:
         column = rows[field].list.join(TURN) if task.fields[field] == "list[str]" else rows[field]
         keys = key_series(column.fill_null(""))
-        parts.append((keys.str.replace_all(_NUMBER, "0") if digits == "ignore" else keys).alias(field))
+        parts.append((keys.str.replace_all(NUMBER, "0") if digits == "ignore" else keys).alias(field))
     if len(parts) == 1:
         return parts[0]
     one, other = (pl.col(part.name) for part in parts)

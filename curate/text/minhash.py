@@ -1,8 +1,8 @@
 """MinHash: which of many texts may be near-duplicates, found without comparing each with each.
 
 Texts of Jaccard similarity s share the least hash of their n-grams with probability s. A **band** is several such
-hashes together; texts that share a band are proposed, and the exact similarity decides. Bands follow from the threshold: as
-many that a pair just at it is missed once in a thousand times, and as long ones as that allows.
+hashes together; texts that share a band are proposed, and the exact similarity decides. Bands follow from the
+threshold: so many that a pair just at it is missed once in a thousand times, and as long ones as that allows.
 
 Broder, On the resemblance and containment of documents, 1997; Leskovec et al., Mining of Massive Datasets, ch. 3. A
 proposed pair is first looked at through two bitmaps of 64 hashed n-grams, which rule most false ones out and never a
@@ -113,7 +113,7 @@ def _factor(k: int) -> int:
 def bucket_pairs(keys: NDArray[np.uint32], items: U64) -> Iterator[tuple[Index, Index]]:
     """(i, j), i < j, of items that have a key in common: all of them in a bucket of up to REACH + 1.
 
-    In a larger one each with the next REACH in the order of their numbers, so that n items make at most n · REACH pairs.
+    In a larger one each with the next REACH in the order of their numbers: n items make at most n · REACH pairs.
     """
     import numpy as np
 

@@ -66,6 +66,18 @@ def one_apart(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> NDArray[np.bool_]
     return substituted | ((np.abs(n - m) == 1) & behind.all(axis=1))
 
 
+def edit_similarity(one: pl.Series, other: pl.Series) -> NDArray[np.float64]:
+    """1 − edits / length of the longer, for every pair of different texts; those one edit apart are found at once."""
+    import numpy as np
+
+    longer = pl.select(pl.max_horizontal(one.str.len_chars(), other.str.len_chars())).to_series()
+    width = int(longer.max() or 0)  # type: ignore[arg-type]
+    count = one_apart(points(one, width), points(other, width)).astype(np.int64)
+    for k in np.flatnonzero(count == 0).tolist():
+        count[k] = edits(one[k], other[k])
+    return 1 - count / longer.to_numpy()
+
+
 def edits(a: str, b: str) -> int:
     """The least number of edits from one text to the other (Levenshtein)."""
     row = list(range(len(b) + 1))

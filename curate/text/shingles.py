@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 from curate.lazy import pl
@@ -102,7 +103,7 @@ def pieces(texts: pl.Series) -> Iterator[tuple[int, pl.Series]]:
 
     part = np.cumsum(texts.str.len_chars().to_numpy().astype(np.int64)) // PIECE
     bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(texts)]
-    for begin, end in zip(bounds, bounds[1:], strict=False):
+    for begin, end in pairwise(bounds):
         if end > begin:
             yield begin, texts.slice(begin, end - begin)
 
