@@ -100,7 +100,7 @@ def _carry_out(
         for (split,), part in said.group_by("split"):
             count_verdicts(tally, use.name, str(split), part)
         flags.append(flag_texts(use.name, said))
-        near = said if use.name == "near_dedup" else near
+        near = said if use.name == "near_dedup" and use.options.threshold != "off" else near
         rejected = said.filter(pl.col("action") == "reject")
         rejects.append(rejected.select("rid", pl.lit(use.name).alias("step"), "reason", "kept", "score"))
         alive = _move(alive, said, use.name, tally, moved)

@@ -20,7 +20,8 @@ def of(recipe: Recipe) -> dict[str, str]:
     names = ["polars", "polars-hash", "jinja2"]
     if recipe.step("segment") is not None:
         names += ["jieba", "rjieba"]
-    if recipe.step("near_dedup") is not None:
+    near = recipe.step("near_dedup")
+    if near is not None and near.options.threshold != "off":
         names.append("numpy")
     script = recipe.step("convert_script")
     if script is not None and script.options.config != "off":

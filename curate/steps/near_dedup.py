@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from curate.lazy import pl
 from curate.near import NUMBER, Rule, near_groups, rules_of
@@ -16,13 +16,27 @@ from curate.text.keys import TURN, group_hash, key_column, key_series, within_sp
 from curate.text.minhash import banding
 
 
+def _number_or(word: str, least: float, most: float, whole: bool = False) -> BeforeValidator:
+    """A word, or a number in these bounds: said in one error, where pydantic has one for each kind of value."""
+
+    def check(value: Any) -> Any:
+        number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if value is None or value == word or (number and least <= value <= most):
+            return value
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"must be {word} or {kind} from {least} to {most} (given: {str(value)[:40]!r})")
+
+    return BeforeValidator(check)
+
+
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    threshold: float | None = Field(
-        default=None, ge=0.5, le=1, description="least Jaccard similarity of the n-gram sets; default: 0.8, pairs 0.9"
+    threshold: Annotated[float | Literal["off"] | None, _number_or("off", 0.5, 1)] = Field(
+        default=None,
+        description="least Jaccard similarity of the n-gram sets, 0.5 to 1, or off; default: 0.8, pairs 0.9",
     )
-    ngram: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = Field(
+    ngram: Annotated[int | Literal["auto"], _number_or("auto", 1, 16, whole=True)] = Field(
         default="auto",
         description="characters an n-gram; auto: 2 in texts of 16 to 60 characters, 3 up to 200, 5 beyond",
     )
@@ -40,6 +54,8 @@ class Options(BaseModel):
 
 
 def columns(options: Options, task: Task) -> set[str]:
+    if options.threshold == "off":
+        return set()
     return {key_column(field, "key") for field in (*task.leak_key, *_fixed(task))}
 
 
@@ -49,7 +65,8 @@ def _fixed(task: Task) -> list[str]:
 
 
 def threshold_of(options: Options, task: Task) -> float:
-    return options.threshold or (0.9 if task.name == "pair" else 0.8)
+    """The threshold of a step that is not off."""
+    return float(options.threshold or (0.9 if task.name == "pair" else 0.8))
 
 
 def rules(options: Options, task: Task) -> tuple[Rule, ...]:
@@ -79,6 +96,8 @@ def judge(
     texts. `records(rids)` gives the records of these rows, in the order of `keys`. `same_key`: the text of the kept
     row up to case and punctuation; `near_text`: nearly.
     """
+    if options.threshold == "off":
+        return verdicts(keys.clear())
     task = context.task
     kept_apart = [pl.col(key_column(field, "key")).fill_null(0) for field in _fixed(task)]
     if task.has_labels and (options.within == "label" or task.name == "pair"):
