@@ -200,12 +200,16 @@ class _Work:
             return (groups[i] == groups[j]) & (shorter <= (rule.most or shorter))
 
         if rule.n:
-            made = _joined([look for look in looks if isinstance(look, Sketch)], at)
+            made = [look for look in looks if isinstance(look, Sketch)]
+            size = np.concatenate([one.size for one in made])[at]
+            bits = [np.concatenate([one.bits[k] for one in made])[at] for k in range(2)]
             mixed = (mix(groups) >> np.uint64(32)).astype(np.uint32)
-            keys = ((made.bands[band] ^ mixed, ids) for band in range(len(made.bands)))
+            # Band by band, so that they are never all held twice.
+            bands = (np.concatenate([one.bands[k] for one in made])[at] for k in range(len(made[0].bands)))
+            keys = ((band ^ mixed, ids) for band in bands)
 
             def alike(i: Index, j: Index) -> NDArray[np.bool_]:
-                return mine(i, j) & may_reach(made, rule.threshold, i, j)
+                return mine(i, j) & may_reach(size, bits, rule.threshold, i, j)
         else:
             shown = np.concatenate([look for look in looks if isinstance(look, np.ndarray)])[at]
             hashes, rows = forms(shown)
@@ -254,18 +258,6 @@ class _Work:
         other = np.flatnonzero(i != j)
         found[other] = self._similar(i[other], j[other])
         return pairs.with_columns(similarity=pl.Series(found, dtype=pl.Float64))
-
-
-def _joined(sketches: list[Sketch], at: Index) -> Sketch:
-    """The sketches of all slices as one, of the texts `at`; band by band, so that little is held twice."""
-    import numpy as np
-
-    size = np.concatenate([one.size for one in sketches])[at]
-    bits = np.stack([np.concatenate([one.bits[k] for one in sketches])[at] for k in range(2)])
-    bands = np.empty((len(sketches[0].bands), len(at)), np.uint32)
-    for k in range(len(bands)):
-        bands[k] = np.concatenate([one.bands[k] for one in sketches])[at]
-    return Sketch(size, bits, bands)
 
 
 def components(nodes: int, i: Index, j: Index) -> Index:

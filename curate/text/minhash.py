@@ -12,7 +12,7 @@ true one (Sandes et al., A bitmap filter for exact set similarity joins, 2019).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -154,11 +154,13 @@ def candidates(
     return (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(_LOW)).astype(np.int64)
 
 
-def may_reach(made: Sketch, threshold: float, i: Index, j: Index) -> NDArray[np.bool_]:
+def may_reach(
+    size: NDArray[np.uint32], bits: Sequence[U64] | U64, threshold: float, i: Index, j: Index
+) -> NDArray[np.bool_]:
     """False where the sizes or the bitmaps of two sets show that they are less alike than the threshold."""
     import numpy as np
 
-    a, b = made.size[i].astype(np.float64), made.size[j].astype(np.float64)
+    a, b = size[i].astype(np.float64), size[j].astype(np.float64)
     passed = np.minimum(a, b) >= threshold * np.maximum(a, b) - 1e-9
-    apart = sum(np.bitwise_count(bits[i] ^ bits[j]).astype(np.uint32) for bits in made.bits)
+    apart = sum(np.bitwise_count(word[i] ^ word[j]).astype(np.uint32) for word in bits)
     return passed & (apart <= (a + b) * ((1 - threshold) / (1 + threshold)) + 1e-9)

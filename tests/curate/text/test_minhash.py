@@ -64,14 +64,14 @@ def test_no_true_pair_is_ruled_out(texts: list[str], n: int, threshold: float) -
     made = sketch(pl.Series(texts), n, threshold)
     assert made.size.tolist() == [len(near_by_hand.ngrams(text, n)) for text in texts]
     i, j = np.triu_indices(len(texts), 1)
-    for a, b, passed in zip(i, j, may_reach(made, threshold, i, j), strict=True):
+    for a, b, passed in zip(i, j, may_reach(made.size, made.bits, threshold, i, j), strict=True):
         assert passed or near_by_hand.jaccard(texts[a], texts[b], n) < threshold
 
 
 def test_bitmaps_rule_out_most_false_pairs() -> None:
     one, other = pairs_of_similarity(0.5, 30, 500)
     made = sketch(pl.Series([*one, *other]), 1, 0.8)
-    assert may_reach(made, 0.8, np.arange(500), np.arange(500, 1000)).mean() < 0.02
+    assert may_reach(made.size, made.bits, 0.8, np.arange(500), np.arange(500, 1000)).mean() < 0.02
 
 
 @settings(max_examples=60)
