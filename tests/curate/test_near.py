@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from curate.near import Near, components, near_groups, rules_of
 from curate.text.minhash import REACH
 
-
-#: One pair in a thousand that is just at the threshold is not proposed: other examples each time would find it at last.
+#: Of pairs just at the threshold one in a thousand is not proposed: with other examples each time, one would be met.
 SAME_EACH_TIME = settings(max_examples=25, derandomize=True)
 
 
