@@ -16,6 +16,7 @@ from curate.explain import explain
 from curate.recipe import load_recipe
 from curate.steps import near_dedup
 from curate.steps.near_dedup import Options
+from curate.store import Store
 from curate.text.keys import compare_key
 
 STEPS = ["normalise", "require", {"exact_dedup": {"by": "key"}}, {"near_dedup": {"short": "edit1"}}, "leak_check"]
@@ -64,6 +65,11 @@ def test_every_row_is_accounted_for(tmp_path: Path, seed: int) -> None:
     others = [(5, 2), (97, 1), (10_000, 2)]
     for k, (slice_rows, workers) in enumerate(others):
         other = curate(recipe, tmp_path / f"other{k}", *files, slice_rows=slice_rows, workers=workers).path
+        assert differing(run, other) == []
+
+    with pytest.MonkeyPatch.context() as patch:  # every slice waits on disk
+        patch.setattr(Store.__init__, "__defaults__", (0,))
+        other = curate(recipe, tmp_path / "disk", *files, slice_rows=50).path
         assert differing(run, other) == []
 
     # What each row stands for: itself and every copy whose chain of kept ids ends there.
