@@ -209,7 +209,10 @@ class _Work:
             keys = ((band ^ mixed, ids) for band in bands)
 
             def alike(i: Index, j: Index) -> NDArray[np.bool_]:
-                return mine(i, j) & may_reach(size, bits, rule.threshold, i, j)
+                mask = may_reach(size, bits, rule.threshold, i, j)
+                passed = np.flatnonzero(mask)  # few
+                mask[passed] = mine(i[passed], j[passed])
+                return mask
         else:
             shown = np.concatenate([look for look in looks if isinstance(look, np.ndarray)])[at]
             hashes, rows = forms(shown)

@@ -127,7 +127,10 @@ def judge(
 
 
 def compared(rows: pl.DataFrame, task: Task, digits: str) -> pl.Series:
-    """The text of each row that is compared: comparison keys, the sides of a pair in an order of their own."""
+    """The text of each row that is compared: comparison keys, the sides of a pair in an order of their own.
+
+    Sides and utterances are joined by `TURN`, which counts as a character.
+    """
     parts = []
     for field in task.leak_key:
         column = rows[field].list.join(TURN) if task.fields[field] == "list[str]" else rows[field]
