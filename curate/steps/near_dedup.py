@@ -114,9 +114,10 @@ def judge(
 
     count = options.digits == "count"
     found = near_groups(firsts["rid"], firsts["group"], texts, rules(options, task), count, context.workers)
-    clustered = rows.join(firsts.select("unit", node=found.node, cluster=found.cluster), on="unit").with_columns(
-        kept=pl.col("rid").min().over("cluster")
-    )
+    placed = firsts.with_columns(node=found.node, cluster=found.cluster)
+    if len(firsts) < len(rows):
+        placed = rows.join(placed.select("unit", "node", "cluster"), on="unit")
+    clustered = placed.filter(pl.col("cluster").is_duplicated()).with_columns(kept=pl.col("rid").min().over("cluster"))
     survivors = clustered.filter(pl.col("rid") == pl.col("kept")).select("kept", kept_node="node")
     others = clustered.filter(pl.col("rid") != pl.col("kept")).join(survivors, on="kept")
     scores = found.similarity(others.select("node", "kept_node").unique())
