@@ -5,7 +5,8 @@ A **local** step is right on any slice of the rows:
 A **judgement** looks at small keys of all rows at once:
     `columns(options, task) -> set[str]` names the key columns it needs (see `curate.text.keys`), and
     `judge(keys, options, context) -> verdicts` gets `rid`, `split`, `label` (both Enum), `order` and those columns;
-    one that `reads` gets `records` too: `records(rids)` gives these rows as they are, a slice at a time.
+    one that `reads` gets `records` too: `records(rids)` gives these rows as they are, a slice at a time, with the
+    comparison keys of the fields that its `texts(options, task)` names.
 A step never removes a row itself: it says what it thinks of one in a verdict, and the pipeline acts on it.
 """
 

@@ -12,7 +12,7 @@ from curate.near import NUMBER, Rule, near_groups, rules_of
 from curate.steps import Context, verdicts
 from curate.tasks import Task
 from curate.text.hashing import combine
-from curate.text.keys import TURN, group_hash, key_column, key_series, within_split
+from curate.text.keys import TURN, group_hash, key_column, key_text, within_split
 from curate.text.minhash import banding
 
 
@@ -57,6 +57,11 @@ def columns(options: Options, task: Task) -> set[str]:
     if options.threshold == "off":
         return set()
     return {key_column(field, "key") for field in (*task.leak_key, *_fixed(task))}
+
+
+def texts(options: Options, task: Task) -> frozenset[str]:
+    """The fields whose comparison keys it reads as texts."""
+    return frozenset(() if options.threshold == "off" else task.leak_key)
 
 
 def _fixed(task: Task) -> list[str]:
@@ -108,12 +113,12 @@ def judge(
     rows = rows.with_columns(unit=combine(pl.col("text"), pl.col("group")))
     firsts = rows.filter(pl.col("unit").is_first_distinct())
 
-    def texts(rids: pl.Series) -> Iterator[Callable[[], pl.Series]]:
+    def read(rids: pl.Series) -> Iterator[Callable[[], pl.Series]]:
         for frame in records(rids):
             yield lambda frame=frame: compared(frame, task, options.digits)
 
     count = options.digits == "count"
-    found = near_groups(firsts["rid"], firsts["group"], texts, rules(options, task), count, context.workers)
+    found = near_groups(firsts["rid"], firsts["group"], read, rules(options, task), count, context.workers)
     placed = firsts.with_columns(node=found.node, cluster=found.cluster)
     if len(firsts) < len(rows):
         placed = rows.join(placed.select("unit", "node", "cluster"), on="unit")
@@ -134,8 +139,7 @@ def compared(rows: pl.DataFrame, task: Task, digits: str) -> pl.Series:
     """
     parts = []
     for field in task.leak_key:
-        column = rows[field].list.join(TURN) if task.fields[field] == "list[str]" else rows[field]
-        keys = key_series(column.fill_null(""))
+        keys = rows[key_text(field)].fill_null("")
         parts.append((keys.str.replace_all(NUMBER, "0") if digits == "ignore" else keys).alias(field))
     if len(parts) == 1:
         return parts[0]

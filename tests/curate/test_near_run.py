@@ -10,7 +10,7 @@ import near_by_hand
 import polars as pl
 import pytest
 from helpers import broken_promises, card, curate, differing, manifest, recipe_file, rejects, samples
-from rows import REAL, key_table, real_rows
+from rows import REAL, key_table, real_rows, with_key_texts
 
 from curate.explain import explain
 from curate.recipe import load_recipe
@@ -189,6 +189,7 @@ def test_real_rows_against_an_exact_join(corpora: Path, name: str) -> None:
     found = found.head(3000)
     options = Options()
     keys = key_table(found, ["train"] * len(found), near_dedup, options, ctx)
+    found = with_key_texts(found, near_dedup, options, ctx)
     said = near_dedup.judge(keys, options, ctx, lambda rids: iter([found.filter(pl.col("rid").is_in(rids.implode()))]))
     texts = near_dedup.compared(found, ctx.task, "count").to_list()
     threshold = near_dedup.threshold_of(options, ctx.task)

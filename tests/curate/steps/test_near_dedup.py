@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows import context, frame, key_table, said
+from rows import context, frame, key_table, said, with_key_texts
 
 from curate.steps import near_dedup
 from curate.steps.near_dedup import Options
@@ -22,6 +22,8 @@ LONG = "这家酒店离地铁站很近房间干净早餐也不错下次还会再
 def verdicts(task: str, rows: pl.DataFrame, splits: list[str], options: dict[str, Any]) -> pl.DataFrame:
     ctx, chosen = context(task), Options.model_validate(options)
     keys = key_table(rows, splits, near_dedup, chosen, ctx)
+
+    rows = with_key_texts(rows, near_dedup, chosen, ctx)
 
     def records(rids: pl.Series) -> Iterator[pl.DataFrame]:
         for part in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
