@@ -100,7 +100,8 @@ def _outcome(
 ) -> list[tuple[str, str]]:
     parts = []
     if rejected is not None:
-        parts.append(("rejected", f"by {rejected['step']}: {_reason(rejected['reason'])}"))
+        alike = f", similarity {rejected['score']:.2f}" if rejected["score"] is not None else ""
+        parts.append(("rejected", f"by {rejected['step']}: {_reason(rejected['reason'])}{alike}"))
     if sample is not None:
         came = name.removeprefix(f"{manifest['recipe']['name']}/").split("/")[0]
         moved = f" (moved there from {came} by split)" if came != sample["split"] else ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from curate.card.measure import duplicate_table, leak_matrix
+from curate.clusters import Clusters, find_clusters
 from curate.lazy import pl
 from curate.recipe import Recipe
 from curate.rejects import resolve_kept
@@ -15,6 +17,7 @@ from curate.slicework import count_verdicts, flag_texts, soften
 from curate.steps import Context
 from curate.steps.exact_dedup import Options as DedupOptions
 from curate.steps.exact_dedup import judge as dedup
+from curate.steps.near_dedup import figures
 from curate.tally import Tally
 from curate.text.keys import group_hash, key_column
 from curate.types import SPLITS
@@ -23,7 +26,8 @@ from curate.types import SPLITS
 @dataclass
 class State:
     """What the judgements decided. `rows` has rid, split (after moves), alive and the sidecar's keys, in the order
-    of the key table; `rejects` has rid, step, reason, kept, score; `flags` rid and flag, in the order of the steps."""
+    of the key table; `rejects` has rid, step, reason, kept, score; `flags` rid and flag, in the order of the steps;
+    `clusters` is None where no step looked for near-duplicates."""
 
     rows: pl.DataFrame
     rejects: pl.DataFrame
@@ -31,16 +35,21 @@ class State:
     moved: dict[str, int]
     leaks: dict[str, Any]
     duplicates: dict[str, Any]
+    clusters: Clusters | None
 
 
-def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) -> State:
+#: Gives the records of rows by their rids, slice by slice.
+Records = Callable[[pl.Series], Iterator[pl.DataFrame]]
+
+
+def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally, records: Records) -> State:
     """Carry out the recipe's judgements in order, and say what the card tells of the rows before and after them."""
     keys = keys.with_columns(shared=_shared(recipe, keys, context))
     with ThreadPoolExecutor(1) as beside:
         # What the rows were like when they came depends on no judgement: it is worked out at the same time.
         duplicates = beside.submit(_duplicates, recipe, keys, context)
         before = beside.submit(_leaks, recipe, keys, context)
-        alive, rejects, flags, moved = _carry_out(recipe, context, keys, tally)
+        alive, rejects, flags, moved, clusters = _carry_out(recipe, context, keys, tally, records)
         leaks = {"before": before.result(), "after": _leaks(recipe, alive, context)}
     rows = keys.select("rid", "split", alive=~pl.col("rid").is_in(rejects["rid"].implode()))
     if any(moved.values()):
@@ -48,7 +57,7 @@ def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally) ->
         rows = there.select("rid", split=pl.coalesce("to", "split"), alive="alive")
     rows = rows.hstack(row_keys(keys, context.task))
     leaks = {"key": list(_leak_fields(recipe, context)), **leaks}
-    return State(rows, rejects, flags, moved, leaks, duplicates.result())
+    return State(rows, rejects, flags, moved, leaks, duplicates.result(), clusters)
 
 
 def _duplicates(recipe: Recipe, keys: pl.DataFrame, context: Context) -> dict[str, Any]:
@@ -67,14 +76,16 @@ def _leak_fields(recipe: Recipe, context: Context) -> tuple[str, ...]:
 
 
 def _carry_out(
-    recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally
-) -> tuple[pl.DataFrame, pl.DataFrame, list[pl.DataFrame], dict[str, int]]:
-    """The keys of the rows that are left, the rejects, the flags, and how many rows each split lost or won by moves.
+    recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally, records: Records
+) -> tuple[pl.DataFrame, pl.DataFrame, list[pl.DataFrame], dict[str, int], Clusters | None]:
+    """The keys of the rows that are left, the rejects, the flags, how many rows each split lost or won by moves, and
+    the clusters.
 
     Each judgement sees only the rows that earlier ones kept.
     """
     alive = keys
     rejects, flags = [], []
+    near = None
     moved = dict.fromkeys(SPLITS, 0)
     for use in recipe.steps:
         if use.step.kind != "judgement":
@@ -82,13 +93,14 @@ def _carry_out(
         for split, n in alive["split"].value_counts().iter_rows():
             tally.line(use.name, split).rows_in += n
         judged = alive.filter("shared") if use.step.groups else alive
-        said = use.step.module.judge(judged, use.options, context)
+        said = use.step.module.judge(judged, use.options, context, *([records] if use.step.reads else []))
         said = said.join(judged.select("rid", "split"), on="rid")
         train = said.filter(pl.col("split") == "train")
         said = pl.concat([train, soften(said.filter(pl.col("split") != "train"), use.step.binding, "test")])
         for (split,), part in said.group_by("split"):
             count_verdicts(tally, use.name, str(split), part)
         flags.append(flag_texts(use.name, said))
+        near = said if use.name == "near_dedup" and use.options.threshold != "off" else near
         rejected = said.filter(pl.col("action") == "reject")
         rejects.append(rejected.select("rid", pl.lit(use.name).alias("step"), "reason", "kept", "score"))
         alive = _move(alive, said, use.name, tally, moved)
@@ -96,7 +108,11 @@ def _carry_out(
     all_rejects = pl.concat(rejects) if rejects else _no_rejects()
     resolved = resolve_kept(all_rejects)
     all_rejects = all_rejects.drop("kept").join(resolved, on="rid", how="left").select(_no_rejects().columns)
-    return alive, all_rejects, flags, moved
+    use = recipe.step("near_dedup")
+    clusters = None
+    if use is not None and near is not None:
+        clusters = find_clusters(near, all_rejects, figures(use.options, context.task))
+    return alive, all_rejects, flags, moved, clusters
 
 
 def _shared(recipe: Recipe, keys: pl.DataFrame, context: Context) -> pl.Expr:

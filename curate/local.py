@@ -23,7 +23,7 @@ from curate.store import Store
 from curate.tally import Tally, add
 from curate.text.decode import HEAD, FileInfo, read_blocks
 from curate.text.hashing import hash_series, row_hash, seed_of
-from curate.text.keys import key_frame, key_series
+from curate.text.keys import key_frame, key_series, key_text
 from curate.types import RID_BITS, SPLITS, File, ReadReject, Records, UserError
 from curate.veil import veil_of, veiled
 
@@ -92,6 +92,11 @@ class LocalPass:
         self.has_source_ids = False
         self._keys: list[pl.DataFrame] = []
         self._columns = key_columns(recipe, context)
+        self._texts = frozenset[str]().union(
+            *(use.step.module.texts(use.options, context.task) for use in recipe.steps if use.step.reads)
+        )
+        # A judgement that reads texts compares their keys, which are at hand while the rows are hashed.
+        self._held = [key_text(field) for field in sorted(self._texts)]
         self._read: dict[str, int] = {}
         self._unreadable: dict[str, tuple[int, tuple[File, ReadReject]]] = {}
 
@@ -147,7 +152,9 @@ class LocalPass:
         first, *more = block.parts
         unread = [from_reading(records.rejects, file) for file, records in more if records.rejects]
         rejects = pl.concat([from_reading(first[1].rejects, first[0]), *unread, *work.rejects])
-        return Done(block, work, self._key_table(work.rows, split), rejects)
+        keys = self._key_table(work.rows, split)
+        work.rows = work.rows.with_columns(keys[name] for name in self._held)
+        return Done(block, work, keys.drop(self._held), rejects)
 
     def _ordered(self, block: Block) -> pl.DataFrame:
         """The records of a block with their `order`, hash(seed, id)."""
@@ -160,7 +167,7 @@ class LocalPass:
 
     def _key_table(self, rows: pl.DataFrame, split: str) -> pl.DataFrame:
         task = self._context.task
-        keys = key_frame(rows, task.fields, self._columns - {ANSWER})
+        keys = key_frame(rows, task.fields, self._columns - {ANSWER}, self._texts)
         label = [pl.col("label").cast(pl.Enum(list(self._context.labels)))] if task.has_labels else []
         extra = rows.select(pl.lit(split).cast(pl.Enum(list(SPLITS))).alias("split"), "order", *label)
         if ANSWER in self._columns:
@@ -193,6 +200,22 @@ class LocalPass:
         keys = pl.concat(self._keys)
         self._keys = []
         return keys
+
+    def records(self, rids: pl.Series) -> Iterator[pl.DataFrame]:
+        """The records of these rows, slice by slice in the order of the key table; each slice may be empty.
+
+        Beside the fields there are the comparison keys (`key_text`) of those that the recipe's judgements read.
+        """
+        known = rids.sort()
+        for index in range(len(self.slices)):
+            rows = self.store.peek(index)
+            if len(known):
+                places = known.search_sorted(rows["rid"]).clip(upper_bound=len(known) - 1)
+                yield rows.filter(known.gather(places) == rows["rid"])
+
+    def take(self, index: int) -> pl.DataFrame:
+        """The rows of a slice, for the last time."""
+        return self.store.take(index).drop(self._held)
 
     def rows_read(self, split: str) -> int:
         """Data rows read of a split, unreadable ones included."""

@@ -93,7 +93,7 @@ def curate_recipe(
         local.check_readable()
 
         report("judging")
-        state = judge(recipe, context, local.keys(), tally)
+        state = judge(recipe, context, local.keys(), tally, local.records)
 
         report("writing")
         in_passing(prepare)

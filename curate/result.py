@@ -13,6 +13,7 @@ from typing import Any
 from curate import versions
 from curate.card.draw import draw_readme
 from curate.card.files import MANY_FILES, are_many, told
+from curate.clusters import FILE
 from curate.formatting.features import run_features
 from curate.formatting.render import REASONS, RENDER_REASONS
 from curate.formatting.templates import TemplateSet
@@ -20,6 +21,7 @@ from curate.judge import State
 from curate.local import LocalPass
 from curate.recipe import Recipe
 from curate.run import RunFolder, dataset_info
+from curate.sidecar import write_table
 from curate.sources import Source
 from curate.tally import RENDERING, Tally
 from curate.types import SPLITS
@@ -52,6 +54,8 @@ def finish(
 ) -> RunResult:
     """Write everything of a run but its samples. `options` are the seed, limit and language that were asked for."""
     outputs = run.close()
+    if state.clusters:
+        run.files.append(write_table(run.folder / FILE, state.clusters.table(local.prefixes)))
     present = [split for split in SPLITS if written.written[split]]
     manifest = {
         "recipe": {
@@ -172,6 +176,7 @@ def card_data(
         "steps": manifest["steps"],
         "labels": measure.labels(),
         "duplicates": state.duplicates,
+        **({"near": state.clusters.figures} if state.clusters else {}),
         "leaks": state.leaks,
         "lengths": measure.lengths(),
         "segmentation": measure.segmentation(),

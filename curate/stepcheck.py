@@ -168,6 +168,8 @@ def _check_task(document: Document, problems: Problems, named: list[tuple[str, i
             )
         if name == "token_length":
             _check_tokens(document, problems, named, index, task)
+        if name == "near_dedup":
+            _check_near(document, problems, index, task)
         if name in _OF_LABELS and not task.has_labels:
             problems.add(trail, f"{name!r} needs labels; task {task.name} has none", key=True)
         options = _raw_options(document, index, name)
@@ -239,6 +241,16 @@ def _check_tokens(
         problems.add((*trail, "on_long"), "a sentence pair has nothing that may be shortened; use 'reject'")
     if task.name == "mrc" and "locate_answer" not in dict(named):
         problems.add((*trail, "on_long"), "contexts are cut around their answers: add 'locate_answer' before it")
+
+
+def _check_near(document: Document, problems: Problems, index: int, task: Task) -> None:
+    """Labels and short texts are asked for where there are any."""
+    options = _raw_options(document, index, "near_dedup")
+    trail = ("steps", index, "near_dedup")
+    if options.get("within") == "label" and not task.has_labels:
+        problems.add((*trail, "within"), f"task {task.name} has no labels; remove 'within'")
+    if options.get("short") == "edit1" and options.get("ngram", "auto") != "auto":
+        problems.add((*trail, "short"), "'short' is for 'ngram: auto'; with a number texts of any length are n-grams")
 
 
 def _name_trail(problems: Problems, index: int, name: str) -> Trail:

@@ -32,12 +32,16 @@ class Store:
         path.write_bytes(buffer.getbuffer())  # polars' own errors of a full disk have no errno
         self._items.append(path)
 
+    def peek(self, index: int) -> pl.DataFrame:
+        """The frame, which stays in the store."""
+        item = self._items[index]
+        # Its bytes, not its path: the file must not stay mapped.
+        return pl.read_ipc(item.read_bytes()) if isinstance(item, Path) else item
+
     def take(self, index: int) -> pl.DataFrame:
         """The frame, which the store then lets go of: each slice is read once."""
-        item = self._items[index]
+        item, frame = self._items[index], self.peek(index)
         self._items[index] = pl.DataFrame()
         if isinstance(item, Path):
-            frame = pl.read_ipc(item.read_bytes())  # not the path: the file must not stay mapped
             item.unlink()
-            return frame
-        return item
+        return frame

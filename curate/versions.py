@@ -29,6 +29,9 @@ def of(recipe: Recipe, source: Source) -> dict[str, str]:
         names += ["jieba", "rjieba"]
     if recipe.step("token_length") is not None:
         names.append("tokenizers")
+    near = recipe.step("near_dedup")
+    if near is not None and near.options.threshold != "off":
+        names.append("numpy")
     script = recipe.step("convert_script")
     if script is not None and script.options.config != "off":
         from curate.steps.convert_script import opencc_version

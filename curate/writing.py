@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from curate.ahead import Behind, side_by_side
 from curate.card.measure import Measure
 from curate.formatting.lines import sample_lines
+from curate.formatting.render import CLUSTER_SIZE
 from curate.formatting.templates import TemplateSet
 from curate.judge import State
 from curate.lazy import pl
@@ -75,7 +76,7 @@ def write_slices(
 
     def slices() -> Iterator[tuple[Slice, pl.DataFrame]]:
         for index in order:
-            yield local.slices[index], local.store.take(index)
+            yield local.slices[index], local.take(index)
 
     try:
         for made in side_by_side(maker.make, slices(), context.workers):
@@ -99,6 +100,7 @@ class _Maker:
         fields = (segment.options.fields or context.task.text) if segment else ()
         self._words = [word_column(name) for name in fields] if segment and segment.options.as_ == "meta" else []
         self._flags = [*local.flags, *state.flags]
+        self._sizes = state.clusters.sizes() if state.clusters else None
 
     def make(self, item: tuple[Slice, pl.DataFrame]) -> Made:
         """One slice: the rejects of all passes, and the lines of each split it feeds."""
@@ -113,6 +115,9 @@ class _Maker:
             fields = list(self._context.task.fields)
             rejects.append(from_verdicts(gone.drop("alive"), said, pl.col("step"), split, fields))
             rows = rows.filter("alive")
+        if self._sizes is not None:
+            sizes = rows.select("rid").join(self._sizes, on="rid", how="left", maintain_order="left")
+            rows = rows.with_columns(sizes[CLUSTER_SIZE].fill_null(1))
         parts = []
         for split in rows["split"].unique().sort().to_list():
             records = rows.filter(pl.col("split") == split).drop("split", "alive")

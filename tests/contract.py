@@ -32,6 +32,7 @@ LABEL_TASKS = ("pair", "classification")
 META = ("id", "task", "template", "label", "labelled", "flags")
 #: Keys that may follow, in this order among themselves, and the tasks that must have them.
 META_LATER = {
+    "cluster_size": (),
     "fields": ("pair",),
     "references": ("mrc", "summarization", "dialogue"),
     "source_id": (),  # where the corpus names its rows

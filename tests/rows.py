@@ -75,6 +75,12 @@ def key_table(rows: pl.DataFrame, splits: list[str], step: Any, options: Any, ct
     return keys.with_columns(more)
 
 
+def with_key_texts(rows: pl.DataFrame, step: Any, options: Any, ctx: Context) -> pl.DataFrame:
+    """The rows as a judgement that reads texts gets them."""
+    keys = key_frame(rows, ctx.task.fields, set(), step.texts(options, ctx.task))
+    return rows.with_columns(keys.drop("rid"))
+
+
 def said(verdicts: pl.DataFrame | None) -> list[tuple[int, str, str, int | None]]:
     """(rid, action, reason, kept) of every verdict, sorted."""
     if verdicts is None:

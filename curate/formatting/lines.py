@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeAlias
 
-from curate.formatting.render import references, render, unlabelled, with_variables
+from curate.formatting.render import CLUSTER_SIZE, references, render, unlabelled, with_variables
 from curate.formatting.templates import PARTS, Template, TemplateSet
 from curate.lazy import pl
 from curate.steps import Context
@@ -69,10 +69,11 @@ def sample_lines(
     # The ids of a file differ in the row's number only.
     names = full.filter((pl.col("rid") // (1 << RID_BITS)).is_first_distinct())["id"]
     safe |= {"id"} if all(_quoted(name) == name for name in names) else set()
-    escaped = full.select("_row", "rid", "_which", *_raw(context)).with_columns(
+    counted = [CLUSTER_SIZE] if CLUSTER_SIZE in rows.columns else []
+    escaped = full.select("_row", "rid", "_which", *counted, *_raw(context)).with_columns(
         full[name] if name in safe else escape(full[name]) for name in needed
     )
-    tail = _meta(context, words, source_ids)
+    tail = _meta(context, words, source_ids, bool(counted))
     done = []
     groups = escaped.partition_by("_which", as_dict=True)
     for which, template in enumerate(eligible):
@@ -177,7 +178,7 @@ def _pieces(template: Template, part: str) -> list[Piece]:
     return [_quoted(piece) if fixed else pl.col(piece) for piece, fixed in template.pieces(part)]
 
 
-def _meta(context: Context, words: list[str], source_ids: bool) -> list[Piece]:
+def _meta(context: Context, words: list[str], source_ids: bool, counted: bool) -> list[Piece]:
     """The rest of a line after the template's id."""
     task = context.task
     tail: list[Piece] = []
@@ -185,6 +186,8 @@ def _meta(context: Context, words: list[str], source_ids: bool) -> list[Piece]:
         tail += [',"label":"', pl.col("label").fill_null(""), '"']
     tail += [',"labelled":', pl.when("_unlabelled").then(pl.lit("false")).otherwise(pl.lit("true"))]
     tail += [',"flags":"', pl.col("flags"), '"']
+    if counted:
+        tail += [',"cluster_size":', pl.col(CLUSTER_SIZE).cast(pl.String)]
     if task.name == "pair":
         tail += [',"fields":{"a":"', pl.col("a"), '","b":"', pl.col("b"), '"}']
     if references(task) is not None:

@@ -13,6 +13,8 @@ from curate.steps.require import is_empty
 from curate.tasks import Task
 from curate.text.hashing import mix_int, seed_of
 
+#: The column of the rows a row stands for, itself among them, where near-duplicates were looked for.
+CLUSTER_SIZE = "cluster_size"
 #: Orders in which the label words are shown: all of them up to 4 labels, this many beyond.
 _ORDERS = 64
 
@@ -203,6 +205,8 @@ def samples(rows: pl.DataFrame, context: Context, words: list[str], source_ids: 
         no_answer.not_().alias("labelled"),
         pl.col("flags"),
     ]
+    if CLUSTER_SIZE in rows.columns:
+        meta.append(pl.col(CLUSTER_SIZE))
     if task.name == "pair":
         meta.append(pl.struct(a=pl.col("a"), b=pl.col("b")).alias("fields"))
     accepted = references(task)

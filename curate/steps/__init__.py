@@ -4,7 +4,9 @@ A **local** step is right on any slice of the rows:
     `run(rows, options, context) -> Outcome`
 A **judgement** looks at small keys of all rows at once:
     `columns(options, task) -> set[str]` names the key columns it needs (see `curate.text.keys`), and
-    `judge(keys, options, context) -> verdicts` gets `rid`, `split`, `label` (both Enum), `order` and those columns.
+    `judge(keys, options, context) -> verdicts` gets `rid`, `split`, `label` (both Enum), `order` and those columns;
+    one that `reads` gets `records` too: `records(rids)` gives these rows as they are, a slice at a time, with the
+    comparison keys of the fields that its `texts(options, task)` names.
 A step never removes a row itself: it says what it thinks of one in a verdict, and the pipeline acts on it.
 """
 
@@ -30,6 +32,7 @@ class Step:
     `binding`: its rejects also hold on evaluation splits (definition or form). `groups`: a judgement about rows that
     share a key; it has nothing to say of a row that shares its key with no other, and need not be shown one.
     `choice`: nothing is wrong with the rows it rejects, they were merely not chosen; their texts aren't kept.
+    `reads`: a judgement that asks for the texts of some rows.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Step:
     binding: bool = False
     groups: bool = False
     choice: bool = False
+    reads: bool = False
 
     @property
     def module(self) -> ModuleType:
@@ -126,6 +130,7 @@ STEPS: dict[str, Step] = {
         Step("length", "local", ("too_short", "too_long")),
         Step("label_conflict", "judgement", ("conflicting_labels",), groups=True),
         Step("exact_dedup", "judgement", ("same_text", "swapped", "same_key"), groups=True),
+        Step("near_dedup", "judgement", ("same_key", "near_text"), reads=True),
         Step("split", "judgement"),
         Step("leak_check", "judgement", ("in_test", "in_validation"), groups=True),
         Step("balance", "judgement", ("over_ratio",), choice=True),

@@ -142,12 +142,24 @@ def key_column(field: str, by: str) -> str:
     return f"{field}|{by}"
 
 
-def key_frame(frame: pl.DataFrame, fields: dict[str, str], columns: set[str]) -> pl.DataFrame:
-    """u64 hashes of the comparison texts that `columns` names (`field|by`), beside `rid`."""
+def key_text(field: str) -> str:
+    """The name of the column that holds a field's `by: key` text itself."""
+    return f"{field}|key text"
+
+
+def key_frame(
+    frame: pl.DataFrame, fields: dict[str, str], columns: set[str], texts: frozenset[str] = frozenset()
+) -> pl.DataFrame:
+    """u64 hashes of the comparison texts that `columns` names (`field|by`), beside `rid`.
+
+    Of the fields in `texts` also the `by: key` texts themselves.
+    """
     hashes = [frame["rid"]]
-    for field in sorted({name.partition("|")[0] for name in columns}):
+    for field in sorted({name.partition("|")[0] for name in columns} | texts):
         column = frame[field].list.join(TURN) if fields[field] == "list[str]" else frame[field]
-        for by, keys in zip(("text", "key"), both_series(column), strict=True):
+        both = both_series(column)
+        hashes += [both[1].alias(key_text(field))] if field in texts else []
+        for by, keys in zip(("text", "key"), both, strict=True):
             if key_column(field, by) in columns:
                 hashes.append(hash_series(keys).alias(key_column(field, by)))
     return pl.DataFrame(hashes)

@@ -310,6 +310,39 @@ def test_an_override_mends_what_the_file_has_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            "{threshold: 80}",
+            "demo.yaml:11:29: near_dedup.threshold: must be off or a number from 0.5 to 1 (given: '80')",
+        ),
+        ("{threshold: true}", "demo.yaml:11:29: near_dedup.threshold: must be off or a number from 0.5 to 1"),
+        (
+            "{ngram: 2.5}",
+            "demo.yaml:11:25: near_dedup.ngram: must be auto or a whole number from 1 to 16 (given: '2.5')",
+        ),
+        ("{ngram: 0}", "demo.yaml:11:25: near_dedup.ngram: must be auto or a whole number from 1 to 16"),
+        ("{short: edit2}", "demo.yaml:11:25: near_dedup.short: 'edit2' is not one of exact, edit1; did you mean"),
+        ("{digits: 0}", "demo.yaml:11:26: near_dedup.digits: 0 is not one of count, ignore"),
+        ("{short: edit1, ngram: 3}", "demo.yaml:11:25: 'short' is for 'ngram: auto'"),
+        ("{by: key}", "demo.yaml:11:18: step near_dedup has no option 'by'; known are"),
+    ],
+)
+def test_wrong_near_dedup(tmp_path: Path, options: str, expected: str) -> None:
+    messages = errors(tmp_path, GOOD.replace("exact_dedup: {by: text}", f"near_dedup: {options}"))
+    assert len(messages) == 1
+    assert expected in messages[0]
+
+
+def test_near_dedup_within_labels_needs_labels(tmp_path: Path) -> None:
+    text = GOOD.replace("exact_dedup: {by: text}", "near_dedup: {within: label, threshold: 0.7, ngram: 3}")
+    assert load(tmp_path, text).step("near_dedup").options.threshold == 0.7
+    assert load(tmp_path, text, "near_dedup.threshold=off").step("near_dedup").options.threshold == "off"
+    lines = text.replace("task: pair", "task: dialogue").replace("templates: pair", "templates: dialogue")
+    assert any("task dialogue has no labels; remove 'within'" in message for message in errors(tmp_path, lines))
+
+
+@pytest.mark.parametrize(
     ("said", "expected"),
     [
         ("segment.az=1", "--set segment.az=1: step segment has no option 'az'; known are"),

@@ -18,6 +18,8 @@ def test_slices_come_back(tmp_path: Path, memory: int) -> None:
     for frame in frames:
         store.append(frame)
     assert bool(list(tmp_path.iterdir())) == (memory < 1 << 20)
+    for _ in range(2):
+        assert_frame_equal(store.peek(2), frames[2])
     for index, frame in enumerate(frames):
         assert_frame_equal(store.take(index), frame)
     assert not list(tmp_path.iterdir())
