@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from curate.card.files import ignored_line, source_table
 from curate.card.frontmatter import front_matter
 from curate.card.markdown import cell, fence, line, link, table
 from curate.card.numbers import count as _n
@@ -65,9 +66,9 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         "template_examples": _template_examples(card),
         "rejects": _said(card, w, says, "reasons"),
         "reject_examples": _reject_examples(card, w),
-        "sources": _sources(card, w),
+        "sources": source_table(card["sources"], w),
         "sources_note": w["sources_note"] if any("files" in entry for entry in card["sources"]) else "",
-        "ignored": _ignored(card, w),
+        "ignored": ignored_line(card, w),
         "metrics": [f"`{name}` {says(name)}" for name in card["metrics"]],
         "reproduce": fence(card["reproduce"], limit=10_000, language="bash"),
         "reproduce_note": reproduce_note(card, w),
@@ -330,33 +331,6 @@ def _by_split(card: Card, head: list[str], counted: dict[tuple[str, ...], dict[s
     splits = _splits(card)
     rows = [[*names, *(_n(numbers.get(split, 0)) for split in splits)] for names, numbers in counted.items()]
     return table([*head, *splits], rows, len(head)) if rows else ""
-
-
-def _sources(card: Card, w: Words) -> str:
-    head = [w[key] for key in ("split", "file", "reader", "rows", "encoding", "bytes")] + ["sha256"]
-    rows = []
-    for entry in card["sources"]:
-        name = f"{entry['file']} ({entry['member']})" if "member" in entry else entry["file"]
-        if "files" in entry:
-            name = f"{name} ({_n(entry['files'])})"
-        for part, shown, count in ((entry, name, _n(entry["rows"])), (entry.get("target"), f"{name} → target", "")):
-            if part:
-                told = [shown, entry["reader"], count, _encodings(part), _n(part["bytes"]), part["sha256"]]
-                rows.append([entry["split"], *told])
-    return table(head, rows, len(head))
-
-
-def _encodings(entry: dict[str, Any]) -> str:
-    if "encodings" not in entry:
-        return entry["encoding"]
-    return ", ".join(f"{name or '–'} {_n(n)}" for name, n in entry["encodings"].items())
-
-
-def _ignored(card: Card, w: Words) -> str:
-    names = card["ignored_files"]
-    n = card.get("ignored", len(names))  # of a run before there was a limit, all are named
-    more = w["ignored_more"].format(n=_n(n)) if n > len(names) else ""
-    return w["ignored"] + ", ".join(map(cell, names)) + more if names else ""
 
 
 # ---- examples

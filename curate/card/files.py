@@ -8,6 +8,9 @@ from os.path import commonpath
 from pathlib import PurePosixPath
 from typing import Any
 
+from curate.card.markdown import cell, table
+from curate.card.numbers import count as _n
+
 Entry = dict[str, Any]
 
 #: With more files than this a split's files are told together; the manifest has every one of them.
@@ -71,3 +74,32 @@ def _sums(files: list[Entry], names: list[str]) -> Entry:
         "sha256": hashlib.sha256("".join(line for _, line in lines).encode()).hexdigest(),
         "encodings": dict(sorted(encodings.items())),
     }
+
+
+def source_table(entries: list[Entry], w: dict[str, str]) -> str:
+    """The table of a card's `sources`."""
+    head = [w[key] for key in ("split", "file", "reader", "rows", "encoding", "bytes")] + ["sha256"]
+    rows = []
+    for entry in entries:
+        name = f"{entry['file']} ({entry['member']})" if "member" in entry else entry["file"]
+        if "files" in entry:
+            name = f"{name} ({_n(entry['files'])})"
+        for part, shown, count in ((entry, name, _n(entry["rows"])), (entry.get("target"), f"{name} → target", "")):
+            if part:
+                told = [shown, entry["reader"], count, _encodings(part), _n(part["bytes"]), part["sha256"]]
+                rows.append([entry["split"], *told])
+    return table(head, rows, len(head))
+
+
+def _encodings(entry: Entry) -> str:
+    if "encodings" not in entry:
+        return entry["encoding"]
+    return ", ".join(f"{name or '–'} {_n(n)}" for name, n in entry["encodings"].items())
+
+
+def ignored_line(card: dict[str, Any], w: dict[str, str]) -> str:
+    """What was left aside, by name as far as the card has names."""
+    names = card["ignored_files"]
+    n = card.get("ignored", len(names))  # of a run before there was a limit, all are named
+    more = w["ignored_more"].format(n=_n(n)) if n > len(names) else ""
+    return w["ignored"] + ", ".join(map(cell, names)) + more if names else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.card import draw
+from curate.card.files import source_table
 from curate.card.frontmatter import front_matter
 from curate.card.markdown import cell, fence, line, table
 from curate.card.mixture_words import TEXTS
@@ -44,7 +45,7 @@ def draw_mixture(card: Card, features: list[dict[str, Any]], lang: str, says: Ca
         template_examples=draw._template_examples(card),
         rejects=draw._said(card, w, says, "reasons"),
         reject_examples=draw._reject_examples(card, w),
-        sources=draw._sources(card, w),
+        sources=source_table(card["sources"], w),
         metrics=[f"`{name}` {says(name)}" for name in card["metrics"]],
         reproduce=fence(card["reproduce"], limit=10_000, language="bash"),
         reproduce_note=draw.reproduce_note(card, w),
