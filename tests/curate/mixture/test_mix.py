@@ -23,7 +23,7 @@ from mixed import Recount, mix, mixture_file, small_run
 
 from curate.card import write_card
 from curate.explain import explain
-from curate.mixture import write
+from curate.mixture import order
 from curate.resources import mixture_path
 from curate.run import check_run as check_hashes
 from curate.types import UserError
@@ -207,7 +207,7 @@ def test_bytes_do_not_depend_on(runs: dict[str, Path], tmp_path: Path, monkeypat
     path = mixture_file(tmp_path, parts_of(runs, lcqmc={"cap": 50}), temperature=2, total=900)
     first = mix(path, tmp_path / "first").path
     assert differing(first, mix(path, tmp_path / "again", workers=3).path) == []
-    monkeypatch.setattr(write, "BLOCK", 2_000)  # less than some lines are long
+    monkeypatch.setattr(order, "BLOCK", 2_000)  # less than some lines are long
     assert differing(first, mix(path, tmp_path / "blocks").path) == []
     env = {"PYTHONHASHSEED": "4242", "TZ": "Asia/Shanghai", "LC_ALL": "C"}
     done = command("mix", path, "--out", tmp_path / "child", cwd=tmp_path, env=env)
