@@ -68,9 +68,8 @@ def blocks(split: str, plans: list[tuple[Part, pl.DataFrame]]) -> Iterator[Block
     """
     heap = []
     for part, plan in plans:
-        of = int(plan["copies"].sum())
-        turns = max(1, int(plan["copies"].max() or 0))  # type: ignore[call-overload]
-        heap.append((_place(0, of), part.number, 0, of, _turns(part, split, plan, turns)))
+        of, most = plan.select(pl.col("copies").sum(), most=pl.col("copies").max()).row(0)
+        heap.append((_place(0, of), part.number, 0, of, _turns(part, split, plan, max(1, most))))
     heapq.heapify(heap)
     while heap:
         _, number, start, of, stream = heapq.heappop(heap)

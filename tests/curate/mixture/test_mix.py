@@ -386,6 +386,34 @@ def test_datasets_loads(runs: dict[str, Path], tmp_path: Path, monkeypatch: pyte
     }
 
 
+@pytest.mark.slow
+def test_types_told_by_the_beginning_of_a_file(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without types given, `datasets` takes them from the first 10 MB: a list that is empty there stays so.
+
+    One large corpus has no list, and small ones, last by name, have one each.
+    """
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    datasets = pytest.importorskip("datasets")
+    text = "山水之间有人家" * 500
+    rows = {split: [(f"{split}{n}{text}", str(n % 2)) for n in range(1_200)] for split in ("train", "validation")}
+    large = small_run(tmp_path, "large", "classification", [], rows)  # type: ignore[arg-type]
+    others = {f"z-{name}": runs[name] for name in ("cmrc2018", "ecdt", "lccc")}
+    path = mixture_file(tmp_path, parts_of({"large": large, **others}))
+    run = mix(path, tmp_path / "run", formats=["sharegpt", "messages"]).path
+    for split in ("train", "validation"):
+        assert (run / f"{split}.jsonl").stat().st_size > 12_000_000
+        assert any(row["meta"]["slots"] for row in samples(run, split)) == (split == "train")
+    for pattern in ("{}.jsonl", "formats/{}.sharegpt.jsonl", "formats/{}.messages.jsonl"):
+        for split in SPLITS:
+            file = run / pattern.format(split)
+            loaded = datasets.load_dataset("json", data_files=str(file), cache_dir=str(tmp_path / "cache"))["train"]
+            ids = [row["meta"]["id"] for row in samples(run, split) if row["output"] or pattern == "{}.jsonl"]
+            assert [meta["id"] for meta in loaded["meta"]] == ids
+
+
 # ---- the real corpora
 
 
