@@ -225,6 +225,34 @@ def test_the_order_of_the_parts_shows_in_no_sample(tmp_path: Path) -> None:
     assert manifest(one)["mixture"] == manifest(other)["mixture"]
 
 
+def test_tune(tmp_path: Path) -> None:
+    """What the mixture says, then the largest length of the parts and what all of them say alike."""
+    said = {
+        "a": {"max_length": 256, "method": "lora", "epochs": 3, "seed": 1},
+        "b": {"max_length": 2048, "method": "lora", "epochs": 2},
+        "c": {"method": "lora", "seed": 1},
+    }
+    runs = {}
+    for name, tune in said.items():
+        recipe = recipe_file(tmp_path / f"{name}-recipe", "classification", [], name=name, tune=tune)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.tsv").write_text(f"text\tlabel\n{name}\t1\n", encoding="utf-8")
+        runs[name] = curate(recipe, tmp_path / f"{name}-run", tmp_path / name).path
+
+    def told(folder: str, names: str, **fields: Any) -> Any:
+        path = mixture_file(tmp_path / folder, parts_of({name: runs[name] for name in names}), **fields)
+        return manifest(mix(path, tmp_path / folder / "run").path)["tune"]
+
+    assert told("abc", "abc") == {"max_length": 2048, "method": "lora"}
+    assert told("ab", "ab") == {"max_length": 2048, "method": "lora"}
+    assert told("c", "c") == said["c"]
+    assert told("own", "abc", tune={"max_length": 512, "epochs": 1}) == {
+        "max_length": 512,
+        "method": "lora",
+        "epochs": 1,
+    }
+
+
 def test_a_finished_mixture_is_left_alone(tmp_path: Path) -> None:
     runs = overlapping(tmp_path)
     path = mixture_file(tmp_path, parts_of(runs))
