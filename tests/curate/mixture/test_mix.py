@@ -506,3 +506,11 @@ def test_a_broken_mixture_is_found(name: str, tmp_path: Path) -> None:
     run = mix(mixture_file(tmp_path, parts_of(overlapping(tmp_path))), tmp_path / "run").path
     change, piece = BROKEN[name]
     assert any(piece in line for line in _edit(run, change))
+
+
+def test_rows_out_of_place_are_found(tmp_path: Path) -> None:
+    run = mix(mixture_file(tmp_path, parts_of(overlapping(tmp_path))), tmp_path / "run").path
+    lines = (run / "train.jsonl").read_bytes().split(b"\n")[:-1]
+    assert [json.loads(line)["meta"]["corpus"] for line in lines] == ["one", "two", "one", "two", "one"]
+    (run / "train.jsonl").write_bytes(b"\n".join([*lines[::2], *lines[1::2], b""]))
+    assert any("train.jsonl: row k of a corpus's n must stand at k/n" in line for line in check_run(run))
