@@ -50,62 +50,44 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 @app.command("list")
 def list_recipes(as_json: Json = False) -> None:
-    """List the shipped recipes."""
-    from curate.recipe import load_recipe
-    from curate.resources import recipe_names
+    """List the shipped recipes and mixtures."""
+    from curate.describe import listed
     from curate.tables import print_table
 
-    keys = ["name", "task", "title", "version", "license"]
-    found = [{key: getattr(recipe, key) or "" for key in keys} for recipe in map(load_recipe, recipe_names())]
+    found = listed()
     if as_json:
         _print_json(found)
     else:
-        print_table([*keys[:-1], "licence"], [list(row.values()) for row in found])
+        print_table(["name", "task", "title", "version", "licence"], [list(row.values()) for row in found])
 
 
 @app.command()
 def show(
     name: Annotated[
-        str | None, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")
+        str | None, typer.Argument(metavar="NAME", help="A shipped recipe's or mixture's name, or a YAML file.")
     ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes, for editors.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a recipe as it is understood, every option with its value."""
-    from curate.recipe import load_recipe, recipe_schema
-
+    """Show a recipe or a mixture as it is understood, every option with its value."""
     if schema:
+        from curate.recipe import recipe_schema
+
         _print_json(recipe_schema())
         return
     if name is None:
-        raise UserError(f"show needs a recipe's name; '{PROG} list' names them")
-    described = _describe(load_recipe(name))
+        raise UserError(f"show needs the name of a recipe or a mixture; '{PROG} list' names them")
+    from curate.describe import described
+
+    facts = described(name)
     if as_json:
-        _print_json(described)
+        _print_json(facts)
         return
-    for key, value in described.items():
+    for key, value in facts.items():
         if isinstance(value, list):
             print(f"{key}:", *(f"  {line}" for line in value), sep="\n")
         else:
             print(f"{key}: {value}")
-
-
-def _describe(recipe: Recipe) -> dict[str, Any]:
-    plain = ("name", "version", "title", "task", "license", "homepage", "citation", "description")
-    facts = {key: getattr(recipe, key) for key in plain}
-    facts |= {"file": str(recipe.path), "labels": [f"{key}: {word}" for key, word in recipe.labels.items()]}
-    facts["source"] = [
-        f"reader: {', '.join(recipe.source.reader)}",
-        *(f"{split}: {'  '.join(patterns)}" for split, patterns in recipe.source.files.items()),
-        *(f"{key}: {value}" for key in ("hub", "columns", "encoding") if (value := getattr(recipe.source, key))),
-    ]
-    facts["steps"] = [
-        f"{use.name} {json.dumps(use.options.model_dump(mode='json', by_alias=True), ensure_ascii=False)}"
-        for use in recipe.steps
-    ]
-    facts |= {"templates": recipe.templates, "metrics": ", ".join(recipe.metrics)}
-    facts["tune"] = ", ".join(f"{key}={value}" for key, value in recipe.tune.items())
-    return {key: value for key, value in facts.items() if value}
 
 
 @app.command()

@@ -154,6 +154,8 @@ def load_recipe(name_or_path: str | Path, overrides: list[str] | tuple[str, ...]
     """Read and check a shipped recipe or a YAML file; `overrides` are `step.option=value` or `source.key=value`."""
     path = _find(str(name_or_path))
     raw, document, problems = read_yaml(path, "recipe", "name, version, title, task")
+    if "parts" in document.data and "source" not in document.data:
+        raise UserError(f"{path} is a mixture, not a recipe: python -m curate mix {path}")
     applied = _override(document, problems, overrides)
     steps = check_steps(document, problems)
     fields = _check_fields(document, problems)
@@ -174,11 +176,13 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def _find(name: str) -> Path:
-    if name.endswith(resources.YAML_SUFFIXES) or "/" in name or "\\" in name:
+    if resources.is_path(name):
         return Path(name)
     known = resources.recipe_names()
     if name in known:
         return resources.recipe_path(name)
+    if name in resources.mixture_names():
+        raise UserError(f"{name} is a mixture, not a recipe: python -m curate mix {name}")
     shipped = f" (shipped: {', '.join(known)}; or give a YAML file)"
     raise UserError(f"unknown recipe {name!r}{did_you_mean(name, known)}{shipped}")
 

@@ -15,6 +15,11 @@ def recipes_dir() -> Path:
     return packaged if packaged.is_dir() else here.parent / "recipes"
 
 
+def is_path(name: str) -> bool:
+    """Whether what a user named is a file of their own rather than something shipped."""
+    return name.endswith(YAML_SUFFIXES) or "/" in name or "\\" in name
+
+
 def recipe_names() -> list[str]:
     """The names of the shipped recipes, sorted."""
     return sorted(path.stem for path in recipes_dir().glob("*.yaml"))

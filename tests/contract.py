@@ -14,6 +14,7 @@ What it takes the contract to mean where the text leaves room:
 - A mixture (`task` "mixture") is a run whose rows name their corpus, its task and its metrics; each is held to what
   its own task demands. Rows come with the flags of their own runs, so `flags` counts at most what is there. `choose`
   repeats rows of train (`moved`, ids with `~k`). `same_id` rejects a row that another run has too, under the same id.
+  In a split row k of a corpus's n stands at k/n, ties by name.
 - The entries of token_length carry `tokens` too: how long the samples are, and at which lengths answers are cut.
 - A `kept_id`, followed through rejected.jsonl, must end at a *written* row; only the reject's own null means "none".
 """
@@ -22,6 +23,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -248,11 +251,11 @@ def _check_mixture(rows: dict[str, list[Row]], manifest: Row) -> list[str]:
             found.append(f"manifest.mixture: {name}: more different rows than the {corpus['available']} available")
         if abs(corpus["asked"] * told["total"] - len(mine)) > 1:
             found.append(f"manifest.mixture: {name}: {len(mine)} rows, asked were {corpus['asked'] * told['total']}")
-    order = {name: place for place, name in enumerate(corpora)}
     for split in SPLITS:
-        places = [order[row["meta"]["corpus"]] for row in rows[split]]
-        if places != sorted(places):
-            found.append(f"{split}.jsonl: the rows of a corpus must stand together, by the names of the corpora")
+        spread = [row["meta"]["corpus"] for row in rows[split]]
+        places = [(Fraction(k, n), name) for name, n in Counter(spread).items() for k in range(n)]
+        if spread != [name for _, name in sorted(places)]:
+            found.append(f"{split}.jsonl: row k of a corpus's n must stand at k/n of the split, ties by name")
     return found
 
 

@@ -173,7 +173,7 @@ class Recount:
         corpora = manifest(run)["mixture"]["corpora"]
         lost = Counter((row["id"], row["split"], row["step"], row["reason"]) for row in rejects(run))
         expected: Counter[Any] = Counter()
-        wanted: dict[str, list[str]] = {split: [] for split in SPLITS}
+        wanted: dict[str, dict[str, list[Told]]] = {split: {} for split in SPLITS}
         copies: dict[tuple[str, str, int], int] = {}
         for part, pool in self.pools.items():
             n, of = corpora[part]["written"], self.available[part]
@@ -185,12 +185,12 @@ class Recount:
             elif row.split == "train" and not copies[row.place]:
                 expected[(row.id, row.split, "choose", "not_chosen")] += 1
             else:
-                wanted[row.split] += [f"{row.id}~{k}" if k else row.id for k in range(copies.get(row.place, 1))]
+                wanted[row.split].setdefault(row.part, []).append(row)
         found += [f"rejects: {one}" for one in (lost - expected) + (expected - lost)]
         for split in SPLITS:
             ids = [row["meta"]["id"] for row in samples(run, split)]
-            if ids != wanted[split]:
-                found.append(f"{split}: {len(ids)} rows, recounted {len(wanted[split])}; first {ids[:3]}")
+            if ids != (all_of := _spread(wanted[split], copies)):
+                found.append(f"{split}: {len(ids)} rows, recounted {len(all_of)}; first {ids[:3]}")
         return found + self._shares(corpora) + self._kept(run) + self._rows(run)
 
     def _shares(self, corpora: Row) -> list[str]:
@@ -241,6 +241,17 @@ class Recount:
                     found.append(f"{meta['id']}: flags {meta['flags']!r}, recounted {list(flags)}")
                 found += [f"{meta['id']}: {line}" for line in _changes(row, old.row)]
         return found
+
+
+def _spread(parts: dict[str, list[Told]], copies: dict[tuple[str, str, int], int]) -> list[str]:
+    """The ids of a split: of each part all rows, then those that come again, and so on; the parts evenly."""
+    places = []
+    for part, rows in parts.items():
+        times = [copies.get(row.place, 1) for row in rows]
+        turns = range(max(times))
+        ids = [f"{r.id}~{k}" if k else r.id for k in turns for r, n in zip(rows, times, strict=True) if k < n]
+        places += [(Fraction(k, len(ids)), part, name) for k, name in enumerate(ids)]
+    return [name for *_, name in sorted(places)]
 
 
 def _changes(row: Row, old: Row) -> list[str]:

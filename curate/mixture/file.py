@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curate import resources
 from curate.fielderrors import note_errors
-from curate.recipe import Text, read_yaml
+from curate.recipe import Scalar, Text, read_yaml
 from curate.types import UserError
 from curate.yamlmarks import Document, Problems, did_you_mean
 
@@ -41,6 +41,7 @@ class MixtureFields(_Strict):
     parts: dict[Name, PartOptions | None] = Field(min_length=1)
     temperature: float | None = Field(None, ge=1, allow_inf_nan=False)
     total: int | None = Field(None, ge=1, description="rows of train in all")
+    tune: dict[Text, Scalar] = Field({}, description="defaults of tuning on the mixture, before those of its parts")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ def load_mixture(name_or_path: str) -> Mixture:
     """Read and check a shipped mixture or a YAML file. Raises UserError with everything that is wrong."""
     path = _find(name_or_path)
     raw, document, problems = read_yaml(path, "mixture", "name, version, title, parts")
+    if "source" in document.data and "parts" not in document.data:
+        raise UserError(f"{path} is a recipe, not a mixture: python -m curate recipe {path}")
     fields = _check_fields(document, problems)
     _check_sense(document.data, problems)
     problems.check()
@@ -86,11 +89,13 @@ def load_mixture(name_or_path: str) -> Mixture:
 
 
 def _find(name: str) -> Path:
-    if name.endswith(resources.YAML_SUFFIXES) or "/" in name or "\\" in name:
+    if resources.is_path(name):
         return Path(name)
     known = resources.mixture_names()
     if name in known:
         return resources.mixture_path(name)
+    if name in resources.recipe_names():
+        raise UserError(f"{name} is a recipe, not a mixture: python -m curate recipe {name}")
     shipped = f" (shipped: {', '.join(known)}; or give a YAML file)"
     raise UserError(f"unknown mixture {name!r}{did_you_mean(name, known)}{shipped}")
 

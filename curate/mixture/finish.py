@@ -56,7 +56,7 @@ def finish(
         "metrics": list(dict.fromkeys(metric for part in parts for metric in part.manifest["metrics"])),
         "labels": {},
         "templates": {"sha256": fingerprint(templates), "used": dict(sorted(written.templates.items()))},
-        "tune": {},
+        "tune": tune_of(mixture, parts),
         "sources": [_source(part, split) for split in SPLITS for part in parts if part.rows(split)],
         "ignored_files": [],
         "splits": _splits(parts, plan, chosen, written),
@@ -83,6 +83,18 @@ def finish(
         },
     )
     return RunResult(place, "written", sha, manifest, [])
+
+
+def tune_of(mixture: Mixture, parts: list[Part]) -> dict[str, Any]:
+    """What the mixture says of tuning, and where it says nothing, what all parts say alike.
+
+    Of their `max_length`s it is the largest: longer samples are dropped or cut, so with any other the mixture would
+    lose rows that its recipes have room for.
+    """
+    said: list[dict[str, Any]] = [part.manifest["tune"] for part in parts]
+    alike = {key: value for key, value in said[0].items() if all(one.get(key) == value for one in said)}
+    lengths = [one["max_length"] for one in said if isinstance(one.get("max_length"), int)]
+    return {**({"max_length": max(lengths)} if lengths else {}), **alike, **mixture.fields.tune}
 
 
 def _source(part: Part, split: str) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """The order of a mixture, from its file to a run folder.
 
 The keys of all parts are judged together, train rows are chosen by weights, temperature or caps, and then one pass
-over the parts writes what is left. Rows stand by corpus, in the order of the names: a trainer shuffles, and a reader
-finds a corpus again.
+over the parts writes what is left, each corpus spread evenly over the whole (order.py says why).
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from curate.mixture.across import Judged, judge_across, matrix, resolve
 from curate.mixture.choose import Chosen, choose
 from curate.mixture.file import Mixture
 from curate.mixture.finish import finish, versions
+from curate.mixture.order import check_files
 from curate.mixture.parts import Part, open_parts, read_keys
-from curate.mixture.write import Writer, check_files, write_rows
+from curate.mixture.write import Writer, write_rows
 from curate.result import RunResult
 from curate.run import check_place, fingerprint, run_folder
 from curate.tally import Tally

@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any, Self
 
 from curate.ahead import side_by_side
 from curate.card.measure import EXAMPLES
 from curate.lazy import pl
-from curate.mixture.parts import Part, changed
+from curate.mixture.order import BLOCK, END, Block, blocks, take
+from curate.mixture.parts import Part
 from curate.mixture.schema import Shape, dtype, shape_of, union, widened
 from curate.run import RunFolder
 from curate.sidecar import write_table
 from curate.types import SPLITS
 
-#: Bytes read at a time.
-BLOCK = 4 << 20
-
-
-@dataclass
-class Block:
-    """Whole lines of one split of one part, and the plan's rows for them."""
-
-    part: Part
-    split: str
-    lines: list[bytes]
-    plan: pl.DataFrame
-
 
 @dataclass
 class Made:
-    """What a block came to."""
+    """What a block came to. `rows` has `place`, `part`, `line`, and then the columns of the sidecar."""
 
-    block: Block
-    samples: bytes
+    part: Part
+    first: float
     rejects: bytes
-    written: int
-    flagged: int
-    templates: dict[str, int]
-    lengths: dict[str, Counter[int]]
-    keys: pl.DataFrame
-    example: dict[str, Any] | None
     rejected: list[dict[str, Any]]
+    rows: pl.DataFrame | None = None
+    flagged: int = 0
+    templates: dict[str, int] = field(default_factory=dict)
+    lengths: dict[str, Counter[int]] = field(default_factory=dict)
+    example: dict[str, Any] | None = None
 
 
 @dataclass
@@ -60,6 +48,17 @@ class Written:
     examples: dict[str, dict[str, Any]] = field(default_factory=dict)
     rejects: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     features: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, split: str, made: Made, rows: int) -> None:
+        """Count a block of which rows are written."""
+        part = made.part.name
+        self.rows.setdefault(part, Counter())[split] += rows
+        self.flagged[split] += made.flagged
+        self.templates.update(made.templates)
+        for name, counted in made.lengths.items():
+            self.lengths.setdefault(part, {}).setdefault(name, Counter()).update(counted)
+        self.features = self.features or made.example or {}
+        self.examples.setdefault(part, made.example or {})
 
 
 class Writer:
@@ -77,51 +76,53 @@ class Writer:
         self._own: dict[str, Any] = {name: shape_of(row) for name, row in first.items()}
         self.shape: dict[str, Shape] = union(first) if first else {}
 
-    def blocks(self) -> Iterator[Block]:
-        """The lines of all parts in the order in which they are written; each file is read once, and checked."""
-        start = {}
+    def blocks(self, split: str) -> Iterator[Block]:
+        """The lines of all parts in a split, as they are written."""
+        plans = []
         at = 0
         for part in self._parts:
-            for split in SPLITS:
-                start[part.name, split] = at
-                at += part.rows(split)
-        for split in SPLITS:
-            for part in self._parts:
-                if part.rows(split):
-                    plan = self._plan.slice(start[part.name, split], part.rows(split))
-                    first = part.start(split)
-                    plan = plan.with_columns(part.ids(slice(first, first + part.rows(split))).alias("id"))
-                    yield from _read(part, split, plan)
+            if rows := part.rows(split):
+                first = part.start(split)
+                plan = self._plan.slice(at + first, rows)
+                plans.append((part, plan.with_columns(part.ids(slice(first, first + rows)).alias("id"))))
+            at += sum(map(part.rows, SPLITS))
+        return blocks(split, plans)
 
     def make(self, block: Block) -> Made:
         """The samples and rejects of one block."""
         plan = block.plan
         # Most rows of a large corpus are often not chosen, and need no look at their text.
-        wanted = (plan["copies"] > 0) | (plan["step"].is_not_null() & (plan["reason"] != "not_chosen"))
-        where = wanted.fill_null(False).arg_true().to_list()
+        wanted = plan["copies"] > block.turns.start
+        if not block.turns.start:
+            wanted |= (plan["step"].is_not_null() & (plan["reason"] != "not_chosen")).fill_null(False)
+        where = wanted.arg_true().to_list()
         rows = self._parsed(block.part, [block.lines[i] for i in where]) if where else None
-        rejects = _rejects(plan, rows, where, block.split)
-        made = Made(block, b"", b"", 0, 0, {}, {}, plan.head(0), None, _few(rejects))
-        made.rejects = _joined(rejects.select(line=_json(_REJECT))["line"])
+        made = Made(block.part, block.first, b"", [])
+        if not block.turns.start:
+            rejects = _rejects(plan, rows, where, block.split)
+            made.rejects = _joined(rejects.select(line=_json(_REJECT))["line"])
+            made.rejected = _few(rejects)
         if rows is not None:
-            self._samples(made, rows, plan[where])
+            self._samples(made, block, rows, plan[where])
         return made
 
     def _parsed(self, part: Part, lines: list[bytes]) -> pl.DataFrame:
         schema = {key: dtype(shape) for key, shape in self._own[part.name].items()}
         return pl.read_ndjson(BytesIO(b"\n".join(lines)), schema=schema)
 
-    def _samples(self, made: Made, rows: pl.DataFrame, plan: pl.DataFrame) -> None:
-        chosen = rows.with_columns(plan["copies"], found=plan["flags"]).filter(pl.col("copies") > 0)
-        plan = plan.filter(pl.col("copies") > 0)
-        if not len(chosen):
+    def _samples(self, made: Made, block: Block, rows: pl.DataFrame, plan: pl.DataFrame) -> None:
+        copies = plan.select("copies").with_row_index("row")
+        turns = [
+            copies.filter(pl.col("copies") > turn).select("row", pl.lit(turn).alias("turn")) for turn in block.turns
+        ]
+        row, turn = pl.concat(turns)
+        if not len(row):
             return
-        place = pl.int_range(len(chosen), eager=True).repeat_by(chosen["copies"]).explode()
-        chosen, plan = (frame[place] if len(place) > len(frame) else frame for frame in (chosen, plan))
-        again = place.to_frame("place").select(k=pl.int_range(pl.len()).over("place")).to_series()
-        name = pl.when(again > 0).then(pl.concat_str(plan["id"], pl.lit("~"), again)).otherwise(plan["id"])
+        plan = plan[row]
+        chosen = rows[row].with_columns(found=plan["flags"])
+        name = pl.when(turn > 0).then(pl.concat_str(plan["id"], pl.lit("~"), turn)).otherwise(plan["id"])
         names = plan.select(name.alias("id")).to_series()
-        part = made.block.part
+        part = block.part
         given: dict[str, pl.Expr] = {
             "id": pl.lit(names),
             "flags": pl.lit(_flags(chosen)),
@@ -129,63 +130,88 @@ class Writer:
             "metrics": pl.lit(part.manifest["metrics"], pl.List(pl.String)),
         }
         full = chosen.select(widened(self.shape, self._own[part.name], given))
-        made.samples = _joined(full.select(line=_json(full.columns))["line"])
-        made.written = len(full)
         made.flagged = int((full["meta"].struct.field("flags") != "").sum())
         made.templates = dict(full["meta"].struct.field("template").value_counts().iter_rows())
         made.lengths = _lengths(full)
         made.example = full.row(0, named=True)
-        made.keys = plan.select(
-            pl.lit(made.block.split, pl.Enum(list(SPLITS))).alias("split"),
+        made.rows = plan.select(
+            block.places(),
+            pl.lit(part.number).alias("part"),
+            full.select(line=_json(full.columns))["line"],
+            pl.lit(block.split, pl.Enum(list(SPLITS))).alias("split"),
             pl.lit(names).alias("id"),
             "key",
-            "own_leak",
+            pl.col("own_leak").alias("leak"),
             *([pl.col("label").cast(pl.Enum(self._labels))] if self._labels else []),
-        ).rename({"own_leak": "leak"})
+        )
 
 
 def write_rows(writer: Writer, run: RunFolder, workers: int) -> Written:
-    """Write all samples and rejects, in the order of the splits, the parts and their rows."""
+    """Write all samples in their order, split by split; rejects stand by part there."""
     result = Written()
     keys: list[pl.DataFrame] = []
     run.output("rejected.jsonl")
-    for made in side_by_side(writer.make, writer.blocks(), workers):
-        part, split = made.block.part.name, made.block.split
-        if made.rejects:
-            output = run.output("rejected.jsonl")
-            output.write(made.rejects)
-            output.rows += made.rejects.count(b"\n")
-        for row in made.rejected:
-            kept = result.rejects.setdefault((row["step"], row["reason"]), [])
-            if len(kept) < EXAMPLES:
-                kept.append({key: row[key] for key in ("id", "split", "fields")})
-        if made.written:
-            output = run.output(f"{split}.jsonl")
-            output.write(made.samples)
-            output.rows += made.written
-            keys.append(made.keys)
-            result.rows.setdefault(part, Counter())[split] += made.written
-            result.flagged[split] += made.flagged
-            result.templates.update(made.templates)
-            for name, counted in made.lengths.items():
-                result.lengths.setdefault(part, {}).setdefault(name, Counter()).update(counted)
-            result.features = result.features or made.example or {}
-            result.examples.setdefault(part, made.example or {})
+    for split in SPLITS:
+        waiting: list[pl.DataFrame] = []
+        with _Rejects(run, result) as rejects:
+            for made in side_by_side(writer.make, writer.blocks(split), workers):
+                rejects.add(made)
+                if waiting:
+                    keys.append(_write(run, split, take(waiting, made.first)))
+                if made.rows is not None:
+                    waiting.append(made.rows)
+                    result.add(split, made, len(made.rows))
+            if waiting:
+                keys.append(_write(run, split, take(waiting, END)))
     if keys:
         run.files.append(write_table(run.folder / "keys.parquet", pl.concat(keys)))
     return result
 
 
-# ---- reading
+def _write(run: RunFolder, split: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """Write samples; returns their rows of the sidecar."""
+    if len(rows):
+        output = run.output(f"{split}.jsonl")
+        output.write(_joined(rows["line"]))
+        output.rows += len(rows)
+    return rows.drop("place", "part", "line")
 
 
-def check_files(parts: list[Part]) -> None:
-    """UserError for the first file that isn't what its manifest says: what a broken line comes from, if not a bug."""
-    for part in parts:
-        for split in SPLITS:
-            if part.rows(split):
-                for _ in _read(part, split, pl.DataFrame()):
-                    pass
+class _Rejects:
+    """The rejects of a split, which come in the order of blocks and are written by part: a file for each meanwhile."""
+
+    def __init__(self, run: RunFolder, result: Written) -> None:
+        self._run = run
+        self._result = result
+        self._files: dict[int, IO[bytes]] = defaultdict(partial(TemporaryFile, dir=run.folder))
+        self._few: dict[tuple[int, str, str], list[dict[str, Any]]] = {}
+
+    def add(self, made: Made) -> None:
+        number = made.part.number
+        if made.rejects:
+            self._files[number].write(made.rejects)
+        for row in made.rejected:
+            kept = self._few.setdefault((number, row["step"], row["reason"]), [])
+            if len(kept) < EXAMPLES:
+                kept.append({key: row[key] for key in ("id", "split", "fields")})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *more: object) -> None:
+        output = self._run.output("rejected.jsonl")
+        for _, file in sorted(self._files.items()):
+            with file:
+                file.seek(0)
+                while error is None and (data := file.read(BLOCK)):
+                    output.write(data)
+                    output.rows += data.count(b"\n")
+        for (_, *why), rows in sorted(self._few.items()):
+            known = self._result.rejects.setdefault((why[0], why[1]), [])
+            known += rows[: EXAMPLES - len(known)]
+
+
+# ---- making
 
 
 def _first_row(part: Part) -> dict[str, Any] | None:
@@ -194,26 +220,6 @@ def _first_row(part: Part) -> dict[str, Any] | None:
             with (part.path / f"{split}.jsonl").open("rb") as lines:
                 return json.loads(next(lines))
     return None
-
-
-def _read(part: Part, split: str, plan: pl.DataFrame) -> Iterator[Block]:
-    """The lines of a file in blocks, each with its rows of the plan. UserError where the file was changed."""
-    name = f"{split}.jsonl"
-    entry = part.entry(name)
-    sha = hashlib.sha256()
-    at, rest = 0, b""
-    with (part.path / name).open("rb") as file:
-        while data := file.read(BLOCK):
-            sha.update(data)
-            *lines, rest = (rest + data).split(b"\n")
-            if lines:
-                yield Block(part, split, lines, plan.slice(at, len(lines)))
-                at += len(lines)
-    if entry is None or sha.hexdigest() != entry["sha256"]:
-        raise changed(part, name)
-
-
-# ---- making
 
 
 _REJECT = ["id", "split", "step", "reason", "kept_id", "score", "fields"]

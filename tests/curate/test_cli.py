@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from curate import resources
 from curate.cli import main
 from curate.tables import funnel
 from curate.types import UserError
@@ -136,6 +137,9 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--json"]) == 0
     said = {recipe["name"]: recipe["task"] for recipe in json.loads(capsys.readouterr().out)}
     assert (said["lccc"], said["drcd"]) == ("dialogue", "mrc")
+    assert [name for name, task in said.items() if task == "mixture"] == resources.mixture_names()
+    assert list(said) == resources.recipe_names() + resources.mixture_names()
+    assert all(f"\n{name} " in out for name in said)
 
 
 def test_show(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +148,39 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert "  0: 不同" in out and '"by": "text"' in out
     assert main(["show", "--schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "jingtiao recipe"
-    assert "needs a recipe" in errors(capsys, "show")[0]
+    assert "needs the name of a recipe or a mixture" in errors(capsys, "show")[0]
+
+
+def test_show_a_mixture(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["show", "all"]) == 0
+    assert "\nparts:\n  bq: run=runs/bq cap=30000\n" in capsys.readouterr().out
+    path = tmp_path / "own.yaml"
+    parts = "{b: {run: x/b, weight: 2}, a: {weight: 0.5}}"
+    path.write_text(f"name: own\nversion: 1.0.0\ntitle: t\nparts: {parts}\ntotal: 9\ntune: {{epochs: 2}}\n", "utf-8")
+    assert main(["show", str(path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["task"], said["total"], said["tune"]) == ("mixture", 9, "epochs=2")
+    assert said["parts"] == ["a: run=runs/a weight=0.5", "b: run=x/b weight=2.0"]
+    assert errors(capsys, "show", "al")[0].startswith("error: unknown recipe or mixture 'al'; did you mean 'all'? (")
+    assert errors(capsys, "show", "lcqmcc")[0].startswith(
+        "error: unknown recipe or mixture 'lcqmcc'; did you mean 'lcqmc'? ("
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["mix", "lcqmc"], "lcqmc is a recipe, not a mixture: python -m curate recipe lcqmc"),
+        (["recipe", "all"], "all is a mixture, not a recipe: python -m curate mix all"),
+        (["preview", "all"], "all is a mixture, not a recipe: python -m curate mix all"),
+        (["mix", "{recipe}"], "{recipe} is a recipe, not a mixture: python -m curate recipe {recipe}"),
+        (["recipe", "{mixture}"], "{mixture} is a mixture, not a recipe: python -m curate mix {mixture}"),
+    ],
+)
+def test_the_other_verb(capsys: pytest.CaptureFixture[str], args: list[str], said: str) -> None:
+    """A recipe where a mixture belongs, or a mixture where a recipe does: which verb it is for."""
+    paths = {"recipe": resources.recipe_path("bq"), "mixture": resources.mixture_path("all")}
+    assert errors(capsys, *(arg.format(**paths) for arg in args)) == [f"error: {said.format(**paths)}"]
 
 
 def test_validate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,12 @@ WRONG = {
         "mix.yaml:4:32: parts.a.weight: should be a valid number (given: '2')",
     ],
     "parts: {a: {weight: .inf}}\n": ["mix.yaml:4:21: parts.a.weight: should be a finite number (given: inf)"],
+    "parts: {a: }\ntune: {max_length: [512], method: , lr: .nan}\n": [
+        "mix.yaml:5:20: tune.max_length: must be one value: text, a number, true or false",
+        "mix.yaml:5:34: tune.method: must be one value: text, a number, true or false",
+        "mix.yaml:5:41: tune.lr: must be a finite number",
+    ],
+    "parts: {a: }\ntune: 3\n": ["mix.yaml:5:7: tune: should be a mapping (given: 3)"],
     "parts: {a: }\ntemperature: 0.5\n": [
         "mix.yaml:5:14: temperature: should be greater than or equal to 1 (given: 0.5)"
     ],
@@ -87,8 +94,11 @@ def test_all_errors_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_no_such_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    shutil.copy(resources.recipe_path("bq"), "own.yaml")
     for name, said in {
         "al": "unknown mixture 'al'; did you mean 'all'? (shipped: all; or give a YAML file)",
+        "lcqmc": "lcqmc is a recipe, not a mixture: python -m curate recipe lcqmc",
+        "own.yaml": "own.yaml is a recipe, not a mixture: python -m curate recipe own.yaml",
         "none.yaml": "none.yaml: no such mixture file",
     }.items():
         with pytest.raises(UserError) as raised:

@@ -23,7 +23,7 @@ from mixed import Recount, mix, mixture_file, small_run
 
 from curate.card import write_card
 from curate.explain import explain
-from curate.mixture import write
+from curate.mixture import order
 from curate.resources import mixture_path
 from curate.run import check_run as check_hashes
 from curate.types import UserError
@@ -207,7 +207,7 @@ def test_bytes_do_not_depend_on(runs: dict[str, Path], tmp_path: Path, monkeypat
     path = mixture_file(tmp_path, parts_of(runs, lcqmc={"cap": 50}), temperature=2, total=900)
     first = mix(path, tmp_path / "first").path
     assert differing(first, mix(path, tmp_path / "again", workers=3).path) == []
-    monkeypatch.setattr(write, "BLOCK", 2_000)  # less than some lines are long
+    monkeypatch.setattr(order, "BLOCK", 2_000)  # less than some lines are long
     assert differing(first, mix(path, tmp_path / "blocks").path) == []
     env = {"PYTHONHASHSEED": "4242", "TZ": "Asia/Shanghai", "LC_ALL": "C"}
     done = command("mix", path, "--out", tmp_path / "child", cwd=tmp_path, env=env)
@@ -223,6 +223,34 @@ def test_the_order_of_the_parts_shows_in_no_sample(tmp_path: Path) -> None:
     )
     assert set(differing(one, other)) <= {"manifest.json", "README.md", "card.json"}  # they name the file's hash
     assert manifest(one)["mixture"] == manifest(other)["mixture"]
+
+
+def test_tune(tmp_path: Path) -> None:
+    """What the mixture says, then the largest length of the parts and what all of them say alike."""
+    said = {
+        "a": {"max_length": 256, "method": "lora", "epochs": 3, "seed": 1},
+        "b": {"max_length": 2048, "method": "lora", "epochs": 2},
+        "c": {"method": "lora", "seed": 1},
+    }
+    runs = {}
+    for name, tune in said.items():
+        recipe = recipe_file(tmp_path / f"{name}-recipe", "classification", [], name=name, tune=tune)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.tsv").write_text(f"text\tlabel\n{name}\t1\n", encoding="utf-8")
+        runs[name] = curate(recipe, tmp_path / f"{name}-run", tmp_path / name).path
+
+    def told(folder: str, names: str, **fields: Any) -> Any:
+        path = mixture_file(tmp_path / folder, parts_of({name: runs[name] for name in names}), **fields)
+        return manifest(mix(path, tmp_path / folder / "run").path)["tune"]
+
+    assert told("abc", "abc") == {"max_length": 2048, "method": "lora"}
+    assert told("ab", "ab") == {"max_length": 2048, "method": "lora"}
+    assert told("c", "c") == said["c"]
+    assert told("own", "abc", tune={"max_length": 512, "epochs": 1}) == {
+        "max_length": 512,
+        "method": "lora",
+        "epochs": 1,
+    }
 
 
 def test_a_finished_mixture_is_left_alone(tmp_path: Path) -> None:
@@ -386,6 +414,34 @@ def test_datasets_loads(runs: dict[str, Path], tmp_path: Path, monkeypatch: pyte
     }
 
 
+@pytest.mark.slow
+def test_types_told_by_the_beginning_of_a_file(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without types given, `datasets` takes them from the first 10 MB: a list that is empty there stays so.
+
+    One large corpus has no list, and small ones, last by name, have one each.
+    """
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    datasets = pytest.importorskip("datasets")
+    text = "山水之间有人家" * 500
+    rows = {split: [(f"{split}{n}{text}", str(n % 2)) for n in range(1_200)] for split in ("train", "validation")}
+    large = small_run(tmp_path, "large", "classification", [], rows)  # type: ignore[arg-type]
+    others = {f"z-{name}": runs[name] for name in ("cmrc2018", "ecdt", "lccc")}
+    path = mixture_file(tmp_path, parts_of({"large": large, **others}))
+    run = mix(path, tmp_path / "run", formats=["sharegpt", "messages"]).path
+    for split in ("train", "validation"):
+        assert (run / f"{split}.jsonl").stat().st_size > 12_000_000
+        assert any(row["meta"]["slots"] for row in samples(run, split)) == (split == "train")
+    for pattern in ("{}.jsonl", "formats/{}.sharegpt.jsonl", "formats/{}.messages.jsonl"):
+        for split in SPLITS:
+            file = run / pattern.format(split)
+            loaded = datasets.load_dataset("json", data_files=str(file), cache_dir=str(tmp_path / "cache"))["train"]
+            ids = [row["meta"]["id"] for row in samples(run, split) if row["output"] or pattern == "{}.jsonl"]
+            assert [meta["id"] for meta in loaded["meta"]] == ids
+
+
 # ---- the real corpora
 
 
@@ -450,3 +506,11 @@ def test_a_broken_mixture_is_found(name: str, tmp_path: Path) -> None:
     run = mix(mixture_file(tmp_path, parts_of(overlapping(tmp_path))), tmp_path / "run").path
     change, piece = BROKEN[name]
     assert any(piece in line for line in _edit(run, change))
+
+
+def test_rows_out_of_place_are_found(tmp_path: Path) -> None:
+    run = mix(mixture_file(tmp_path, parts_of(overlapping(tmp_path))), tmp_path / "run").path
+    lines = (run / "train.jsonl").read_bytes().split(b"\n")[:-1]
+    assert [json.loads(line)["meta"]["corpus"] for line in lines] == ["one", "two", "one", "two", "one"]
+    (run / "train.jsonl").write_bytes(b"\n".join([*lines[::2], *lines[1::2], b""]))
+    assert any("train.jsonl: row k of a corpus's n must stand at k/n" in line for line in check_run(run))
