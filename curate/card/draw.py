@@ -24,7 +24,7 @@ Words = dict[str, str]
 
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 #: The percentiles that the table of lengths shows.
-_PERCENTILES = ("p5", "p50", "p95", "p99", "max")
+PERCENTILES = ("p5", "p50", "p95", "p99", "max")
 #: What token_length counts at each limit.
 _CUTS = ("answer_cut", "answer_lost")
 
@@ -49,7 +49,7 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         "version": recipe["version"],
         "findings": _findings(card, w),
         "about": _about(card, w),
-        "funnel": _funnel(card, w),
+        "funnel": funnel_table(card, w),
         "leaks": _leaks(card, w),
         "leaks_note": w["leaks_note"].format(key=" + ".join(map(cell, card["leaks"]["key"]))),
         "labels": _labels(card, w),
@@ -61,11 +61,11 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         **_segmentation(card, w),
         "changes": _changes(card, w, says),
         "repairs": _repairs(card, says),
-        "flags": _said(card, w, says, "flags"),
+        "flags": said_table(card, w, says, "flags"),
         "templates": table([w["template"], w["samples"]], [[k, _n(n)] for k, n in card["templates"].items()]),
-        "template_examples": _template_examples(card),
-        "rejects": _said(card, w, says, "reasons"),
-        "reject_examples": _reject_examples(card, w),
+        "template_examples": template_examples(card),
+        "rejects": said_table(card, w, says, "reasons"),
+        "reject_examples": reject_examples(card, w),
         "sources": source_table(card["sources"], w),
         "sources_note": w["sources_note"] if any("files" in entry for entry in card["sources"]) else "",
         "ignored": ignored_line(card, w),
@@ -114,7 +114,7 @@ def _findings(card: Card, w: Words) -> list[str]:
     for entry in card["steps"]:
         if entry["step"] == "split" and entry.get("moved", 0) > 0:
             found.append(w["found_moved"].format(split=w[entry["split"]], rows=_n(entry["moved"])))
-    if conflicts := _count(card, "label_conflict", "reasons", "train"):
+    if conflicts := count_of(card, "label_conflict", "reasons", "train"):
         found.append(w["found_conflicts"].format(rows=_n(conflicts)))
     train = card["duplicates"].get("train")
     if train and train["rows"]:
@@ -168,7 +168,7 @@ def _splits(card: Card) -> list[str]:
     return [split for split in SPLITS if split in card["splits"]]
 
 
-def _funnel(card: Card, w: Words) -> str:
+def funnel_table(card: Card, w: Words) -> str:
     """The funnel of the command line, turned: a step a row, a split a column."""
     columns, rows = funnel(card)
     turned = list(zip(columns, *rows, strict=True))
@@ -220,7 +220,7 @@ def _labels(card: Card, w: Words) -> str:
 def _conflicts(card: Card, w: Words) -> str:
     if not any(entry["step"] == "label_conflict" for entry in card["steps"]):
         return ""
-    rejected, flagged = (_count(card, "label_conflict", kind) for kind in ("reasons", "flags"))
+    rejected, flagged = (count_of(card, "label_conflict", kind) for kind in ("reasons", "flags"))
     return w["conflicts"].format(rejected=_n(rejected), flagged=_n(flagged))
 
 
@@ -260,11 +260,11 @@ def _near(card: Card, w: Words) -> dict[str, str]:
 
 def _lengths(card: Card, w: Words) -> str:
     rows = [
-        [f"{split} {name}", *(_n(measured["chars"][p]) for p in _PERCENTILES)]
+        [f"{split} {name}", *(_n(measured["chars"][p]) for p in PERCENTILES)]
         for split in _splits(card)
         for name, measured in card["lengths"].get(split, {}).items()
     ]
-    return table([f"{w['split']} {w['field']}", *_PERCENTILES], rows)
+    return table([f"{w['split']} {w['field']}", *PERCENTILES], rows)
 
 
 def _measured(card: Card) -> dict[str, Any]:
@@ -274,7 +274,7 @@ def _measured(card: Card) -> dict[str, Any]:
 
 def _tokens(card: Card, w: Words) -> dict[str, str]:
     found = _measured(card)
-    lengths = [[split, *(_n(numbers[p]) for p in _PERCENTILES)] for split, numbers in found.items()]
+    lengths = [[split, *(_n(numbers[p]) for p in PERCENTILES)] for split, numbers in found.items()]
     heads = [f"{split} {w[kind]}" for split in found for kind in _CUTS]
     limits = next(iter(found.values()))["answer_cut"] if found else ()
     cut = [
@@ -285,7 +285,7 @@ def _tokens(card: Card, w: Words) -> dict[str, str]:
         for limit in limits
     ]
     return {
-        "tokens": table([w["split"], *_PERCENTILES], lengths) if found else "",
+        "tokens": table([w["split"], *PERCENTILES], lengths) if found else "",
         "tokens_cut": table([w["limit"], *heads], cut),
     }
 
@@ -317,7 +317,7 @@ def _repairs(card: Card, says: Callable[[str], str]) -> list[str]:
     ]
 
 
-def _said(card: Card, w: Words, says: Callable[[str], str], kind: str) -> str:
+def said_table(card: Card, w: Words, says: Callable[[str], str], kind: str) -> str:
     """Rejects (`reasons`) or flags by step and reason, those that happened."""
     counted: dict[tuple[str, ...], dict[str, int]] = {}
     for entry in card["steps"]:
@@ -336,7 +336,7 @@ def _by_split(card: Card, head: list[str], counted: dict[tuple[str, ...], dict[s
 # ---- examples
 
 
-def _template_examples(card: Card) -> list[dict[str, str]]:
+def template_examples(card: Card) -> list[dict[str, str]]:
     return [
         {"name": cell(name), "id": cell(sample["id"]), "block": fence(sample_text(sample), limit=1000)}
         for name, sample in card.get("examples", {}).get("templates", {}).items()
@@ -355,7 +355,7 @@ def sample_text(sample: dict[str, Any]) -> str:
     return "\n".join(f"[{role}] {clip(text)}" for role, text in said if text or role != "system")
 
 
-def _reject_examples(card: Card, w: Words) -> list[dict[str, str]]:
+def reject_examples(card: Card, w: Words) -> list[dict[str, str]]:
     return [
         {
             "title": w["examples_of"].format(step=group["step"], reason=cell(group["reason"])),
@@ -381,7 +381,7 @@ def _short(value: Any, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _count(card: Card, step: str, kind: str, split: str | None = None) -> int:
+def count_of(card: Card, step: str, kind: str, split: str | None = None) -> int:
     """Rows a step rejected (`reasons`) or flagged (`flags`), in one split or in all."""
     return sum(
         sum(entry[kind].values())

@@ -11,6 +11,8 @@ from curate.card.files import source_table
 from curate.card.frontmatter import front_matter
 from curate.card.markdown import cell, fence, line, table
 from curate.card.mixture_words import TEXTS
+from curate.card.numbers import count as _n
+from curate.card.numbers import with_share as _with_share
 from curate.card.words import LANGUAGES, words
 from curate.types import SPLITS
 
@@ -37,14 +39,14 @@ def draw_mixture(card: Card, features: list[dict[str, Any]], lang: str, says: Ca
         rows=_rows(card, w),
         across=_across(card, w),
         compared=_compared(card, w),
-        funnel=draw._funnel(card, told),
+        funnel=draw.funnel_table(card, told),
         labels=_labels(card, w),
         lengths=_lengths(card, w),
-        flags=draw._said(card, w, says, "flags"),
+        flags=draw.said_table(card, w, says, "flags"),
         templates=_templates(card, w),
-        template_examples=draw._template_examples(card),
-        rejects=draw._said(card, w, says, "reasons"),
-        reject_examples=draw._reject_examples(card, w),
+        template_examples=draw.template_examples(card),
+        rejects=draw.said_table(card, w, says, "reasons"),
+        reject_examples=draw.reject_examples(card, w),
         sources=source_table(card["sources"], w),
         metrics=[f"`{name}` {says(name)}" for name in card["metrics"]],
         reproduce=fence(card["reproduce"], limit=10_000, language="bash"),
@@ -58,21 +60,21 @@ def _corpora(card: Card) -> dict[str, dict[str, Any]]:
 
 def _findings(card: Card, w: Words) -> list[str]:
     splits = card["splits"].values()
-    total = {key: draw._n(sum(counts[key] for counts in splits)) for key in ("read", "written", "rejected")}
-    total["train"] = draw._n(card["mixture"]["total"])
+    total = {key: _n(sum(counts[key] for counts in splits)) for key in ("read", "written", "rejected")}
+    total["train"] = _n(card["mixture"]["total"])
     found = [w["found_mixture"].format(n=len(_corpora(card)), **total)]
     steps = {"duplicates": "exact_dedup", "leaks": "leak_check", "conflicts": "label_conflict"}
-    shared = {key: draw._count(card, step, "reasons", "train") for key, step in steps.items()}
-    numbers = {key: draw._n(n) for key, n in shared.items()}
+    shared = {key: draw.count_of(card, step, "reasons", "train") for key, step in steps.items()}
+    numbers = {key: _n(n) for key, n in shared.items()}
     found.append(w["found_shared"].format(**numbers) if any(shared.values()) else w["found_apart"])
     if repeats := sum(corpus["repeats"] for corpus in _corpora(card).values()):
-        found.append(w["found_repeats"].format(rows=draw._n(repeats)))
+        found.append(w["found_repeats"].format(rows=_n(repeats)))
     return found
 
 
 def _how(card: Card, w: Words) -> str:
     mixture = card["mixture"]
-    total = draw._n(mixture["total"])
+    total = _n(mixture["total"])
     if "temperature" in mixture:
         return w["by_temperature"].format(total=total, temperature=f"{mixture['temperature']:g}")
     weighted = any("weight" in corpus for corpus in _corpora(card).values())
@@ -85,8 +87,8 @@ def _shares(card: Card, w: Words) -> str:
     rows = []
     for name, corpus in _corpora(card).items():
         told = [f"{corpus[key]:,}" if key in corpus else "" for key in extra]
-        numbers = [draw._n(corpus["available"]), f"{100 * corpus['asked']:.2f} %", f"{100 * corpus['realised']:.2f} %"]
-        rows.append([name, *told, *numbers, draw._n(corpus["written"]), draw._n(corpus["repeats"])])
+        numbers = [_n(corpus["available"]), f"{100 * corpus['asked']:.2f} %", f"{100 * corpus['realised']:.2f} %"]
+        rows.append([name, *told, *numbers, _n(corpus["written"]), _n(corpus["repeats"])])
     return table([*head, w["written"], w["repeats"]], rows)
 
 
@@ -108,7 +110,7 @@ def _about(card: Card, w: Words) -> str:
 
 def _rows(card: Card, w: Words) -> str:
     splits = [split for split in SPLITS if split in card["splits"]]
-    rows = [[name, *(draw._n(c["rows"].get(split, 0)) for split in splits)] for name, c in _corpora(card).items()]
+    rows = [[name, *(_n(c["rows"].get(split, 0)) for split in splits)] for name, c in _corpora(card).items()]
     return table([w["corpus"], *splits], rows)
 
 
@@ -124,7 +126,7 @@ def _across(card: Card, w: Words) -> str:
                 for time in ("before", "after")
             ]
             if any(cells):
-                rows.append([w["across_pair"].format(one=one, other=other), *map(draw._n, cells)])
+                rows.append([w["across_pair"].format(one=one, other=other), *map(_n, cells)])
     head = [w["overlap"], w["across_duplicates"], w["across_after"], w["across_leaks"], w["across_after"]]
     return table(head, rows) if rows else ""
 
@@ -147,7 +149,7 @@ def _labels(card: Card, w: Words) -> list[dict[str, str]]:
             counts = {split: corpus["label_rows"][split].get(label, 0) for split in splits}
             if label or any(counts.values()):
                 shown = f"{label} {word}" if label else w["unlabelled"]
-                rows.append([shown, *(draw._with_share(counts[split], totals[split]) for split in splits)])
+                rows.append([shown, *(_with_share(counts[split], totals[split]) for split in splits)])
         if splits:
             parts.append({"name": cell(name), "table": table([w["label"], *splits], rows)})
     return parts
@@ -155,11 +157,11 @@ def _labels(card: Card, w: Words) -> list[dict[str, str]]:
 
 def _lengths(card: Card, w: Words) -> str:
     rows = [
-        [f"{name} {w[part]}", *(draw._n(measured[p]) for p in draw._PERCENTILES)]
+        [f"{name} {w[part]}", *(_n(measured[p]) for p in draw.PERCENTILES)]
         for name, corpus in _corpora(card).items()
         for part, measured in corpus["lengths"].items()
     ]
-    return table([w["corpus"], *draw._PERCENTILES], rows)
+    return table([w["corpus"], *draw.PERCENTILES], rows)
 
 
 def _templates(card: Card, w: Words) -> str:
@@ -167,5 +169,5 @@ def _templates(card: Card, w: Words) -> str:
     families: dict[str, list[int]] = {}
     for name, n in card["templates"].items():
         families.setdefault(name.rpartition("/")[0] or name, []).append(n)
-    rows = [[name, draw._n(len(numbers)), draw._n(sum(numbers))] for name, numbers in families.items()]
+    rows = [[name, _n(len(numbers)), _n(sum(numbers))] for name, numbers in families.items()]
     return table([w["families"], w["used"], w["samples"]], rows)

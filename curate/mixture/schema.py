@@ -1,6 +1,7 @@
 """One shape for the rows of all parts: every key that any of them has, in the order of the contract.
 
-A row that lacks a key has it empty: "" or [], 0, false, or an object of those. Types are read off a row of each part,
+A row that lacks a key has it empty: "" or [], 0, false, or an object of those; one whose near-duplicates nobody looked
+for stands for itself. Types are read off a row of each part,
 since within a run all rows have the same.
 """
 
@@ -15,9 +16,12 @@ from curate.types import UserError
 #: The keys of a row and of its meta in their order; keys not named here follow, as the parts have them.
 ROW = ("instruction", "input", "output", "history", "system", "meta")
 META = (
-    "id", "task", "template", "label", "labelled", "flags", "corpus", "metrics",
+    "id", "task", "template", "label", "labelled", "flags", "corpus", "metrics", "cluster_size",
     "fields", "references", "source_id", "target", "intent", "slots", "words",
 )  # fmt: skip
+
+#: What stands in a row that lacks a key, where that is not emptiness.
+_LACKING = {"cluster_size": 1}
 
 #: A type as read off a row: a struct by its keys, a list by the type of what is in it, else the name of a scalar.
 Shape = dict[str, Any] | list[Any] | str
@@ -93,7 +97,7 @@ def widened(
         if at is not None and key in given:
             field = given[key]
         elif key not in own:
-            field = pl.lit(empty(wanted), dtype(wanted))
+            field = pl.lit(_LACKING.get(key, empty(wanted)), dtype(wanted))
         elif isinstance(wanted, dict) and isinstance(there := own[key], dict) and (there != wanted or key == "meta"):
             field = pl.struct(widened(wanted, there, given if key == "meta" else {}, here))
         else:

@@ -160,6 +160,17 @@ def test_worked_example(tmp_path: Path) -> None:
     assert "two/train/000000000, rejected by exact_dedup" in explain(run, "one/train/000000000")
 
 
+def test_a_row_nobody_compared_stands_for_itself(tmp_path: Path) -> None:
+    text = "这家酒店的早餐很丰盛，服务员也非常热情周到，下次来还会住这里"
+    near = small_run(tmp_path, "near", "classification", ["near_dedup"], {"train": [(text, "1"), (text + "的", "1")]})
+    far = small_run(tmp_path, "far", "classification", [], {"train": [("房间太小，隔音也差", "0")]})
+    path = mixture_file(tmp_path, {"near": {"run": str(near)}, "far": {"run": str(far)}})
+    mix(path, tmp_path / "out")
+    assert check_run(tmp_path / "out") == []
+    sizes = {row["meta"]["corpus"]: row["meta"]["cluster_size"] for row in samples(tmp_path / "out", "train")}
+    assert sizes == {"far": 1, "near": 2}
+
+
 def test_other_labels_are_no_conflict(tmp_path: Path) -> None:
     """Whose words for the labels differ asks another question: no contradiction, but still a duplicate."""
     rows = {"train": [("甲", "乙", "1")]}

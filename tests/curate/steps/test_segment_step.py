@@ -13,10 +13,13 @@ from rows import context, frame
 
 from curate import versions
 from curate.recipe import load_recipe
+from curate.sources import Source
 from curate.steps import Outcome
 from curate.steps.segment import Options, count_words, run, word_column
 from curate.text.segment import Cutter
 from curate.types import UserError
+
+NOTHING = Source([], [], {}, [])
 
 PAIR = ({"a": "我来到北京", "b": "来北京"}, {"a": "我来到北京", "b": ""}, {"a": "你 好", "b": None})
 
@@ -87,11 +90,13 @@ def test_a_changed_dictionary_is_another_run(tmp_path: Path) -> None:
     found = []
     for word in ("到北京", "来北京"):
         path.write_text(f"{word} 99999 n\n", encoding="utf-8")
-        found.append(versions.of(load_recipe("lcqmc", [f"segment.user_dict={path}"]))["user_dict"])
+        found.append(versions.of(load_recipe("lcqmc", [f"segment.user_dict={path}"]), NOTHING)["user_dict"])
     assert found[0] != found[1] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert "user_dict" not in versions.of(load_recipe("lcqmc", [f"segment.user_dict={path}", "segment.as=off"]))
+    assert "user_dict" not in versions.of(
+        load_recipe("lcqmc", [f"segment.user_dict={path}", "segment.as=off"]), NOTHING
+    )
     with pytest.raises(UserError, match="the user dictionary can't be read"):
-        versions.of(load_recipe("lcqmc", [f"segment.user_dict={tmp_path}/none.txt"]))
+        versions.of(load_recipe("lcqmc", [f"segment.user_dict={tmp_path}/none.txt"]), NOTHING)
 
 
 def test_words_are_counted_as_often_as_they_stand_there() -> None:
