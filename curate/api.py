@@ -120,7 +120,7 @@ def recipe(
     `report` is told what is going on. Raises UserError for whatever is wrong with the input, and leaves nothing then.
     """
     from curate.pipeline import curate_recipe
-    from curate.recipe import load_recipe
+    from curate.recipefile import load_recipe
 
     _check(lang, limit=limit, workers=workers)
     done = curate_recipe(

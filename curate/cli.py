@@ -16,7 +16,7 @@ from curate.progress import Progress
 from curate.types import UserError
 
 if TYPE_CHECKING:
-    from curate.recipe import Recipe
+    from curate.recipefile import Recipe
 
 PROG = "python -m curate"
 #: The exit code after Ctrl-C.
@@ -71,7 +71,7 @@ def show(
 ) -> None:
     """Show a recipe or a mixture as it is understood, every option with its value."""
     if schema:
-        from curate.recipe import recipe_schema
+        from curate.recipefile import recipe_schema
 
         _print_json(recipe_schema())
         return
@@ -111,7 +111,7 @@ def recipe(
     """Curate a corpus: read, clean, check, format, and write the run folder with its data card."""
     from curate.api import recipe as curate_recipe
     from curate.formatting.exports import known_formats
-    from curate.recipe import load_recipe
+    from curate.recipefile import load_recipe
 
     known_formats(formats or [])
     checked = load_recipe(name, overrides or [])
@@ -235,7 +235,7 @@ def preview(
     ] = None,
 ) -> None:
     """Show rows as read, as cleaned and as samples, without writing anything."""
-    from curate.recipe import load_recipe
+    from curate.recipefile import load_recipe
 
     checked = load_recipe(name, overrides or [])
     if not source:
@@ -259,7 +259,7 @@ def validate(
         print(f"{target}: ok")
         return
     from curate.mixture.file import is_mixture, load_mixture
-    from curate.recipe import load_recipe
+    from curate.recipefile import load_recipe
 
     if is_mixture(target):
         mixture = load_mixture(target)

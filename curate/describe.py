@@ -7,7 +7,7 @@ from typing import Any
 
 from curate import resources
 from curate.mixture.file import Mixture, is_mixture, load_mixture
-from curate.recipe import Recipe, load_recipe
+from curate.recipefile import Recipe, load_recipe
 from curate.types import UserError
 from curate.yamlmarks import did_you_mean
 

@@ -187,7 +187,7 @@ def _rivals(run: Path, rejected: dict[str, Any], recipe: Any) -> list[dict[str, 
 def _history(run: Path, manifest: dict[str, Any], name: str, work: Path) -> tuple[Any, list[tuple[str, str]]]:
     """The recipe, and the row as it was read and after each leading step, from the source itself."""
     from curate.pipeline import open_recipe_source
-    from curate.recipe import load_recipe
+    from curate.recipefile import load_recipe
 
     local = read_local(run)
     recipe = None

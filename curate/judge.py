@@ -10,7 +10,7 @@ from typing import Any
 from curate.card.measure import duplicate_table, leak_matrix
 from curate.clusters import Clusters, find_clusters
 from curate.lazy import pl
-from curate.recipe import Recipe
+from curate.recipefile import Recipe
 from curate.rejects import resolve_kept
 from curate.sidecar import row_keys
 from curate.slicework import count_verdicts, flag_texts, soften

@@ -13,7 +13,7 @@ from curate.formatting.render import form_changes, form_verdicts
 from curate.lazy import pl
 from curate.readers import READERS
 from curate.readers.options import ReadOptions
-from curate.recipe import Recipe
+from curate.recipefile import Recipe
 from curate.rejects import from_reading
 from curate.slicework import SliceWork
 from curate.sources import Source

@@ -24,7 +24,7 @@ from curate.formatting.exports import export, known_formats
 from curate.formatting.templates import load_templates
 from curate.judge import judge
 from curate.local import LocalPass
-from curate.recipe import Recipe
+from curate.recipefile import Recipe
 from curate.resources import recipe_path, sample_path
 from curate.result import RunResult, finish
 from curate.run import check_place, fingerprint, run_folder

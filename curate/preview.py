@@ -11,7 +11,7 @@ from typing import Any
 from curate.card.draw import sample_text
 from curate.card.markdown import clip, visible
 from curate.lazy import pl
-from curate.recipe import Recipe
+from curate.recipefile import Recipe
 from curate.rejects import printed_id
 from curate.trace import Stage, as_samples, context_of, kept, read_rows, trace
 from curate.types import SPLITS, File, Records, UserError

@@ -19,7 +19,7 @@ from curate.formatting.render import REASONS, RENDER_REASONS
 from curate.formatting.templates import TemplateSet
 from curate.judge import State
 from curate.local import LocalPass
-from curate.recipe import Recipe
+from curate.recipefile import Recipe
 from curate.run import RunFolder, dataset_info
 from curate.sidecar import write_table
 from curate.sources import Source

@@ -13,7 +13,7 @@ from curate.formatting.render import form_verdicts, render, samples
 from curate.formatting.templates import load_templates
 from curate.lazy import pl
 from curate.local import read_file
-from curate.recipe import Recipe
+from curate.recipefile import Recipe
 from curate.rejects import printed_id
 from curate.slicework import soften
 from curate.steps import Context, Outcome

@@ -14,7 +14,7 @@ from typing import Any
 
 from curate.lazy import pl
 from curate.readers.options import RAW_LIMIT
-from curate.recipe import Recipe
+from curate.recipefile import Recipe
 from curate.types import Records, UserError
 
 #: Where a raw text was cut, a number or an address may have been.

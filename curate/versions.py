@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from curate.readers.workbook import calamine_package
-from curate.recipe import Recipe
+from curate.recipefile import Recipe
 from curate.sources import Source
 
 

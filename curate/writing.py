@@ -14,7 +14,7 @@ from curate.formatting.templates import TemplateSet
 from curate.judge import State
 from curate.lazy import pl
 from curate.local import LocalPass, Slice
-from curate.recipe import Recipe
+from curate.recipefile import Recipe
 from curate.rejects import from_verdicts, printed_id, write_rejects
 from curate.run import Output, RunFolder
 from curate.sidecar import FILE, KEY, LEAK, sidecar_rows, write_sidecar

@@ -20,7 +20,7 @@ from typing import Any
 from contract import check_run
 
 from curate.pipeline import curate_recipe
-from curate.recipe import Recipe, load_recipe
+from curate.recipefile import Recipe, load_recipe
 from curate.result import RunResult
 from curate.tasks import TASKS
 from curate.text.keys import compare_key

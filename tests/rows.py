@@ -13,7 +13,7 @@ from curate.formatting.templates import Template, TemplateSet
 from curate.local import choose_reader
 from curate.pipeline import open_recipe_source
 from curate.readers import ReadOptions
-from curate.recipe import Recipe, load_recipe
+from curate.recipefile import Recipe, load_recipe
 from curate.steps import Context
 from curate.steps.normalise import Options, run
 from curate.tasks import TASKS

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 import curate
 import curate.cli
 import tune.cli
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.resources import recipe_names, recipes_dir
 from curate.steps import STEPS
 

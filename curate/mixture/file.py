@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curate import resources
 from curate.fielderrors import note_errors
-from curate.recipe import Scalar, Text, read_yaml
+from curate.recipefile import Scalar, Text, read_yaml
 from curate.types import UserError
 from curate.yamlmarks import Document, Problems, did_you_mean
 

@@ -95,7 +95,7 @@ def _sample_places(mixture: Mixture, report: Callable[[str], None]) -> dict[str,
     for name, path in places.items():
         if not path.exists():
             from curate.pipeline import curate_recipe
-            from curate.recipe import load_recipe
+            from curate.recipefile import load_recipe
 
             report(f"curating the built-in sample of {name}")
             curate_recipe(load_recipe(name), [], out=path)

@@ -12,7 +12,7 @@ from curate.preview import preview
 from curate.propose.draft import Draft
 from curate.propose.guess import guess
 from curate.propose.look import file_of, look_at
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.resources import recipe_names
 from curate.sources import open_source
 from curate.types import UserError

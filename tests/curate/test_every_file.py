@@ -10,7 +10,7 @@ from helpers import curate
 
 from curate.local import read_file
 from curate.pipeline import open_recipe_source
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.sources import Source
 
 #: The recipes of a folder, and what of it is their source.

@@ -13,7 +13,7 @@ from hub_by_hand import SHA, serve_hub
 
 from curate.explain import explain
 from curate.hub import Hub, fetch, parse_hub
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.resources import sample_path
 from curate.types import UserError
 

@@ -13,7 +13,7 @@ from helpers import broken_promises, card, curate, differing, manifest, recipe_f
 from rows import REAL, key_table, real_rows, with_key_texts
 
 from curate.explain import explain
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.steps import near_dedup
 from curate.steps.near_dedup import Options
 from curate.store import Store

@@ -14,7 +14,7 @@ from files_of_rows import FORMATS, as_lines, write, write_workbook
 from helpers import broken_promises, command, curate, manifest, samples
 
 from curate.propose import new_recipe
-from curate.recipe import Recipe, load_recipe
+from curate.recipefile import Recipe, load_recipe
 from curate.types import UserError
 
 Row = dict[str, Any]

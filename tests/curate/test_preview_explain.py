@@ -12,7 +12,7 @@ import pytest
 from curate.explain import explain
 from curate.pipeline import curate_recipe
 from curate.preview import preview
-from curate.recipe import Recipe, load_recipe
+from curate.recipefile import Recipe, load_recipe
 from curate.resources import recipe_names
 from curate.types import UserError
 

@@ -30,7 +30,7 @@ from helpers import (
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.types import UserError
 
 # ---- the shipped samples

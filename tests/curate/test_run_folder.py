@@ -29,7 +29,7 @@ from helpers import (
 )
 
 from curate.card.files import told
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.resources import sample_path
 from curate.run import check_run as check_hashes
 

@@ -11,7 +11,7 @@ import pytest
 import xxhash
 from helpers import RECIPES, SPLITS, curate, key_of, manifest, record, samples
 
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.run import check_run
 from curate.sidecar import EMPTY, FILE
 from curate.tasks import TASKS

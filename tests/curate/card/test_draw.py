@@ -18,7 +18,7 @@ from curate.card.frontmatter import license_fields, size_category
 from curate.card.markdown import cell, clip, fence, table
 from curate.card.words import LANGUAGES, meaning
 from curate.pipeline import curate_recipe
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.resources import recipe_names
 from curate.steps import STEPS
 from curate.tasks import TASKS

@@ -23,7 +23,7 @@ from curate.formatting.render import (
     with_variables,
 )
 from curate.formatting.templates import TemplateSet, load_templates
-from curate.recipe import Recipe
+from curate.recipefile import Recipe
 from curate.resources import template_path
 from curate.steps import Context
 

@@ -9,7 +9,7 @@ import pytest
 
 from curate import resources
 from curate.mixture.file import is_mixture, load_mixture
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.types import UserError
 
 HEAD = "name: own\nversion: 1.0.0\ntitle: 混合\n"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.readers import ReadOptions, file_label, nlu
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.types import UserError
 
 LABELS = {"app": "应用", "train": "火车", "chat": "闲聊"}

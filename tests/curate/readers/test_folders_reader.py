@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from curate.readers import READERS, ReadOptions
 from curate.readers.folders import joined, without_header
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.sources import open_source
 from curate.types import Records, UserError
 

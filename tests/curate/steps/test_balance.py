@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows import context, frame, key_table, said
 
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.resources import recipe_path
 from curate.steps import balance
 from curate.steps.balance import Options

@@ -12,7 +12,7 @@ from helpers import curate, recipe_file, rejects, samples
 from rows import context, frame, key_table, said, templates
 
 from curate.formatting.render import render
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.steps import cap
 from curate.steps.cap import ANSWER, Options
 from curate.types import UserError

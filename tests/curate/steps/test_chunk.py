@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows import context, frame
 
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.steps.chunk import PART, Options, pieces, run
 from curate.types import UserError
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from rows import context, frame
 
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.steps import Outcome, convert_script, locate_answer
 from curate.steps.convert_script import Options
 from curate.types import UserError

@@ -26,7 +26,7 @@ from rows import context, frame, said
 
 from curate.explain import explain
 from curate.preview import preview
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.steps import Context, Outcome, locate_answer
 from curate.steps.redact_pii import Options, private_fields, run
 from curate.tasks import TASKS

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows import context, frame, key_table, said
 
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.steps import cap, sample
 from curate.steps.sample import Options, shares
 from curate.types import UserError

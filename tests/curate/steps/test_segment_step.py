@@ -12,7 +12,7 @@ from helpers import curate, differing, manifest
 from rows import context, frame
 
 from curate import versions
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.sources import Source
 from curate.steps import Outcome
 from curate.steps.segment import Options, count_words, run, word_column

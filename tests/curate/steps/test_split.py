@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows import context, frame, key_table, said
 
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.steps import split
 from curate.steps.split import Options, connected
 from curate.types import UserError

@@ -24,7 +24,7 @@ from curate.card.measure import percentiles
 from curate.explain import explain
 from curate.formatting.templates import Template, TemplateSet
 from curate.preview import preview
-from curate.recipe import load_recipe
+from curate.recipefile import load_recipe
 from curate.resources import recipe_path
 from curate.steps import Context
 from curate.steps.token_length import LIMITS, Options, run

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from curate import resources
-from curate.recipe import Recipe, load_recipe, recipe_schema
+from curate.recipefile import Recipe, load_recipe, recipe_schema
 from curate.tasks import TASKS
 from curate.types import UserError
 

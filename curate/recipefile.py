@@ -5,15 +5,13 @@ from __future__ import annotations
 import codecs
 import hashlib
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from curate import api, resources
+from curate import resources
 from curate.fielderrors import note_errors
 from curate.stepcheck import StepUse, check_steps, step_schema
 from curate.tasks import EXTRA, TASKS, Task
@@ -372,15 +370,3 @@ def _check_sense(document: Document, problems: Problems, path: Path) -> None:
     sense.metrics()
     sense.readers()
     sense.templates(path.parent)
-
-
-class _Callable(ModuleType):
-    """`curate.recipe` is a function of the API, until this module, once imported, takes that name in the package.
-
-    So the module answers as the function does.
-    """
-
-    __call__ = staticmethod(api.recipe)
-
-
-sys.modules[__name__].__class__ = _Callable
