@@ -213,9 +213,9 @@ class LocalPass:
                 places = known.search_sorted(rows["rid"]).clip(upper_bound=len(known) - 1)
                 yield rows.filter(known.gather(places) == rows["rid"])
 
-    def take(self, index: int) -> pl.DataFrame:
-        """The rows of a slice, for the last time."""
-        return self.store.take(index).drop(self._held)
+    def end_records(self) -> None:
+        """No judgement asks for records any more."""
+        self.store.drop(self._held)
 
     def rows_read(self, split: str) -> int:
         """Data rows read of a split, unreadable ones included."""

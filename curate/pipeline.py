@@ -94,6 +94,7 @@ def curate_recipe(
 
         report("judging")
         state = judge(recipe, context, local.keys(), tally, local.records)
+        local.end_records()
 
         report("writing")
         in_passing(prepare)

@@ -19,6 +19,7 @@ class Store:
         self._memory = memory
         self._held = 0
         self._items: list[pl.DataFrame | Path] = []
+        self._dropped: list[str] = []
 
     def append(self, frame: pl.DataFrame) -> None:
         size = frame.estimated_size()
@@ -38,10 +39,15 @@ class Store:
         # Its bytes, not its path: the file must not stay mapped.
         return pl.read_ipc(item.read_bytes()) if isinstance(item, Path) else item
 
+    def drop(self, columns: list[str]) -> None:
+        """Let go of some columns of all frames; those on disk keep theirs until they are taken."""
+        self._items = [item if isinstance(item, Path) else item.drop(columns, strict=False) for item in self._items]
+        self._dropped += columns
+
     def take(self, index: int) -> pl.DataFrame:
         """The frame, which the store then lets go of: each slice is read once."""
         item, frame = self._items[index], self.peek(index)
         self._items[index] = pl.DataFrame()
         if isinstance(item, Path):
             item.unlink()
-        return frame
+        return frame.drop(self._dropped, strict=False)

@@ -76,7 +76,7 @@ def write_slices(
 
     def slices() -> Iterator[tuple[Slice, pl.DataFrame]]:
         for index in order:
-            yield local.slices[index], local.take(index)
+            yield local.slices[index], local.store.take(index)
 
     try:
         for made in side_by_side(maker.make, slices(), context.workers):

@@ -2,7 +2,7 @@
 
 Texts of Jaccard similarity s share the least hash of their n-grams with probability s. A **band** is several such
 hashes together; texts that share a band are proposed, and the exact similarity decides. Bands follow from the
-threshold: so many that a pair just at it is missed once in a thousand times, and as long ones as that allows.
+threshold: so many that a pair just at it is missed once in a thousand times.
 
 Broder, On the resemblance and containment of documents, 1997; Leskovec et al., Mining of Massive Datasets, ch. 3. A
 proposed pair is first looked at through two bitmaps of 64 hashed n-grams, which rule most false ones out and never a
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: The chance that a pair just at the threshold is never proposed, and how many hashes a text may cost at most.
 MISSED, HASHES = 0.001, 128
+#: Hashes of a band at most. Longer ones propose fewer false pairs, but the bitmaps are rid of those at less cost.
+LONGEST = 4
 #: In a bucket each text is compared with so many of the next ones: k texts that share a band make no k² pairs.
 REACH = 64
 #: Rows of a matrix from this width on are worked on one by one, narrower ones column by column.
@@ -40,7 +42,7 @@ _LOW = 0xFFFFFFFF
 def banding(threshold: float) -> tuple[int, int]:
     """(bands, hashes a band) for a Jaccard threshold in (0, 1]."""
     best = (1, 1)
-    for rows in range(1, HASHES + 1):
+    for rows in range(1, LONGEST + 1):
         chance = threshold**rows
         bands = 1 if chance > 1 - MISSED else math.ceil(math.log(MISSED) / math.log1p(-chance))
         if rows > 1 and bands * rows > HASHES:
