@@ -11,6 +11,7 @@ from typing import Any
 from curate.card.files import ignored_line, source_table
 from curate.card.frontmatter import front_matter
 from curate.card.markdown import cell, fence, line, link, table
+from curate.card.near import near_part
 from curate.card.numbers import count as _n
 from curate.card.numbers import part_of as _part
 from curate.card.numbers import with_share as _with_share
@@ -55,7 +56,7 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         "labels": _labels(card, w),
         "conflicts": _conflicts(card, w),
         "duplicates": _duplicates(card, w),
-        **_near(card, w),
+        **near_part(card, w, _splits(card)),
         "lengths": _lengths(card, w),
         **_tokens(card, w),
         **_segmentation(card, w),
@@ -234,28 +235,6 @@ def _duplicates(card: Card, w: Words) -> str:
             repeated = [_n(numbers["reasons"].get(reason, 0)) for reason in reasons]
             rows.append([split, _n(numbers["of"]), _with_share(numbers["rows"], numbers["of"]), *repeated])
     return table([w["split"], w["rows"], w["repeated"], *reasons], rows)
-
-
-def _near(card: Card, w: Words) -> dict[str, str]:
-    """What near_dedup found, and by which rule."""
-    found = card.get("near")
-    if not found:
-        return {"near": "", "near_note": ""}
-    head = [w["split"], w["near_rows"], w["near_clusters"], w["near_largest"], w["near_weakest"]]
-    rows = []
-    for split in _splits(card):
-        told = found["splits"].get(split, {"rows": 0, "clusters": 0, "largest": 0})
-        largest = f"{_n(told['largest'])} ({told['weakest_of_largest']:.2f})" if told["rows"] else "–"
-        weakest = f"{told['weakest']:.2f}" if told["rows"] else "–"
-        rows.append([split, _n(told["rows"]), _n(told["clusters"]), largest, weakest])
-    by = []
-    for one in found["classes"]:
-        how = w["near_ngram"].format(**one) if one["ngram"] else w["near_edit" if "edit" in one else "near_exact"]
-        span = w["near_from"] if one["to"] is None else w["near_to"]
-        by.append(span.format(**one) + how)
-    digits = w[f"near_digits_{found['digits']}"]
-    note = w["near_note"].format(threshold=found["threshold"], by=w["near_join"].join(by), digits=digits)
-    return {"near": table(head, rows), "near_note": note}
 
 
 def _lengths(card: Card, w: Words) -> str:
