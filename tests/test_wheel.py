@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from curate.resources import recipe_names
+from curate.resources import mixture_names, recipe_names
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -94,7 +94,7 @@ def test_the_installed_wheel_works_from_another_folder(installed: Installed, tmp
     assert package.parent == installed.site / "curate"
     assert recipes == installed.site / "curate" / "_recipes"
     listed = call(python, "-m", "curate", "list", cwd=tmp_path).splitlines()[1:]
-    assert [line.split()[0] for line in listed] == recipe_names()
+    assert [line.split()[0] for line in listed] == [*recipe_names(), *mixture_names()]
     assert str(recipes / "lcqmc.yaml") in call(python, "-m", "curate", "show", "lcqmc", cwd=tmp_path)
 
 

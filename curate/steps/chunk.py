@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,9 +36,10 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
     parts: list[list[str | None]] = [[text] for text in texts]
     for row in long.arg_true().to_list():
         found = pieces(texts[row], options.max)
-        parts[row] = list(found if options.mode == "split" else found[:1])
+        first = next(found)  # of a text that is cut, the rest is not looked at
+        parts[row] = [first, *found] if options.mode == "split" else [first]
         counts["texts_cut"] += 1
-        counts["characters_cut"] += 0 if options.mode == "split" else len(texts[row]) - len(found[0])
+        counts["characters_cut"] += len(texts[row]) - len(first) if options.mode == "cut" else 0
     counts = {kind: n for kind, n in counts.items() if n}
     if options.mode == "cut":
         return Outcome(rows.with_columns(text=pl.Series([part for (part,) in parts], dtype=pl.String)), counts=counts)
@@ -48,16 +50,18 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
     return Outcome(split.with_columns(order=order).select(*rows.columns, PART), counts=counts)
 
 
-def pieces(text: str, most: int) -> list[str]:
-    """The text in parts of at most `most` characters; white space at their edges is dropped."""
-    found = []
+def pieces(text: str, most: int) -> Iterator[str]:
+    """The text in parts of at most `most` characters; white space at their edges is dropped. At least one part."""
     start = 0
+    found = False
     while start < len(text):
         end = cut_at(text, most, start)
         if part := text[start:end].strip():
-            found.append(part)
+            found = True
+            yield part
         start = end
-    return found or [""]
+    if not found:
+        yield ""
 
 
 def part_id(name: pl.Expr) -> pl.Expr:

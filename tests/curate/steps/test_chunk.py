@@ -43,7 +43,7 @@ def test_split() -> None:
 @given(st.text(st.sampled_from('好的。！”“，3 \n…".'), max_size=60), st.integers(1, 9))
 def test_the_parts_are_the_text(text: str, most: int) -> None:
     """One behind the other, with nothing but white space between them and around them."""
-    parts = pieces(text, most)
+    parts = list(pieces(text, most))
     assert all(len(part) <= most and part == part.strip() for part in parts)
     at = 0
     for part in parts:
