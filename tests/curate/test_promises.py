@@ -111,7 +111,6 @@ LAYOUTS: list[tuple[str, str, tuple[int, int, int]]] = [
 ]
 SLOW_LAYOUTS = [
     ("lcqmc", "lcqmc", (238_766, 8802, 0)),
-    ("lcqmc", "lcqmc/train.tsv", (238_766, 0, 0)),
     ("cmrc2018", "cmrc2018", (10_142, 3219, 0)),
     ("cmrc2018", "cmrc2018/train.json", (10_142, 0, 0)),
     ("lccc", "lccc/LCCC-base_valid.json", (0, 20_000, 0)),
