@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 import curate
 import curate.cli
 import tune.cli
+from curate.mixture.file import load_mixture
 from curate.recipefile import load_recipe
 from curate.resources import recipe_names, recipes_dir
 from curate.steps import STEPS
@@ -152,6 +153,13 @@ def test_the_python_shown_runs(folder: Path) -> None:
         assert done.returncode == 0, done.stderr
     shown = re.search(r"run\.rows +# (.+)", read("README.md"))
     assert shown and repr(curate.read_run(folder / "runs" / "from-python").rows) == shown[1]
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_mixture_shown_is_one(name: str, tmp_path: Path) -> None:
+    (shown,) = blocks(read(name), "yaml")
+    (tmp_path / "own.yaml").write_text(shown, encoding="utf-8")
+    assert load_mixture(str(tmp_path / "own.yaml")).fields.total == 100_000
 
 
 def test_both_languages_have_the_same_commands_and_code() -> None:
