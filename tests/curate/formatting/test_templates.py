@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import context, frame
 
@@ -24,6 +25,7 @@ EXTRA = {"stance": ("target",)}
 NAMES = template_names()
 
 
+@lru_cache
 def task_of(name: str) -> str:
     """The task that a shipped file says its templates are for."""
     return yaml.safe_load(template_path(name, Path()).read_text(encoding="utf-8"))["task"]
@@ -102,6 +104,7 @@ def test_ten_that_differ(name: str) -> None:
 
 
 @EACH
+@settings(max_examples=20)  # of each template, of which there are many
 @given(data=st.data())
 def test_an_expression_is_what_jinja_renders(name: str, template: Template, data: st.DataObject) -> None:
     text = st.text(max_size=5) | st.sampled_from(["{{ a }}", "{% if %}", "<b>&", "\n", "", '"'])
