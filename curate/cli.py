@@ -114,9 +114,8 @@ def recipe(
     from curate.recipefile import load_recipe
 
     known_formats(formats or [])
-    checked = load_recipe(name, overrides or [])
     if not source:
-        _say_sample(checked, name, sys.stderr if as_json else sys.stdout)
+        _say_sample(load_recipe(name, overrides or []), name, sys.stderr if as_json else sys.stdout)
     with Progress() as report:
         result = curate_recipe(
             name,

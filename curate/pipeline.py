@@ -69,6 +69,7 @@ def curate_recipe(
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jingtiao-")))
         report("reading the source")
         source = open_recipe_source(recipe, sources, work)
+        used = versions.of(recipe, source)
         sha = fingerprint(
             {
                 "recipe": recipe.sha256,
@@ -78,7 +79,7 @@ def curate_recipe(
                 "limit": limit,
                 "lang": lang,
                 "sources": [_identity(file, source) for file in source.files],
-                "versions": versions.of(recipe, source),
+                "versions": used,
                 "tokenizer": tokens.sha256 if tokens else None,
             }
         )
@@ -103,7 +104,7 @@ def curate_recipe(
             "seed": seed,
             "limit": limit,
             "lang": lang,
-            "tokenizer": tokens.sha256 if tokens else "",
+            "versions": used | ({"tokenizer": tokens.sha256[:16]} if tokens else {}),
             "started": started,
             "sources": sources,
             "own_recipe": recipe.path != recipe_path(recipe.name),

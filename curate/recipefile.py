@@ -65,11 +65,11 @@ Scalar = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=str | in
 _NAMING_FILES = ("segment.user_dict", "token_length.tokenizer", "blocklist.file")
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class RecipeSource(_Strict):
+class RecipeSource(Strict):
     """Where a corpus's bytes are and which reader knows its layout."""
 
     reader: Names = Field(description="the reader, or several: the first whose layout fits the file is used")
@@ -81,7 +81,7 @@ class RecipeSource(_Strict):
     encoding: Annotated[Text, AfterValidator(_encoding)] | None = Field(None, description="found out where not given")
 
 
-class RecipeFields(_Strict):
+class RecipeFields(Strict):
     """What a recipe file may say."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="lower case, stands in every row's id")
@@ -150,10 +150,10 @@ class Recipe(RecipeFields):
 
 def load_recipe(name_or_path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
     """Read and check a shipped recipe or a YAML file; `overrides` are `step.option=value` or `source.key=value`."""
-    path = _find(str(name_or_path))
+    path = find_file(str(name_or_path), "recipe")
     raw, document, problems = read_yaml(path, "recipe", "name, version, title, task")
     if "parts" in document.data and "source" not in document.data:
-        raise UserError(f"{path} is a mixture, not a recipe: python -m curate mix {path}")
+        raise other_kind(path, "recipe")
     applied = _override(document, problems, overrides)
     steps = check_steps(document, problems)
     fields = _check_fields(document, problems)
@@ -173,16 +173,28 @@ def recipe_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "jingtiao recipe"}
 
 
-def _find(name: str) -> Path:
+def find_file(name: str, kind: str) -> Path:
+    """The file of a shipped "recipe" or "mixture", or the path that `name` is. Raises UserError for any other name."""
     if resources.is_path(name):
         return Path(name)
-    known = resources.recipe_names()
+    recipes, mixtures = (
+        (resources.recipe_names, resources.recipe_path),
+        (resources.mixture_names, resources.mixture_path),
+    )
+    (names, path), (others, _) = (recipes, mixtures) if kind == "recipe" else (mixtures, recipes)
+    known = names()
     if name in known:
-        return resources.recipe_path(name)
-    if name in resources.mixture_names():
-        raise UserError(f"{name} is a mixture, not a recipe: python -m curate mix {name}")
+        return path(name)
+    if name in others():
+        raise other_kind(name, kind)
     shipped = f" (shipped: {', '.join(known)}; or give a YAML file)"
-    raise UserError(f"unknown recipe {name!r}{did_you_mean(name, known)}{shipped}")
+    raise UserError(f"unknown {kind} {name!r}{did_you_mean(name, known)}{shipped}")
+
+
+def other_kind(name: str | Path, wanted: str) -> UserError:
+    """The error of a mixture where a recipe is wanted, or the other way round: it names the verb."""
+    kind, verb = {"recipe": ("mixture", "mix"), "mixture": ("recipe", "recipe")}[wanted]
+    return UserError(f"{name} is a {kind}, not a {wanted}: python -m curate {verb} {name}")
 
 
 def read_yaml(path: Path, what: str, keys: str) -> tuple[bytes, Document, Problems]:

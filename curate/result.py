@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate import versions
 from curate.card.draw import draw_readme
 from curate.card.files import MANY_FILES, are_many, told
 from curate.clusters import FILE
@@ -52,7 +51,7 @@ def finish(
     fingerprint: str,
     options: dict[str, Any],
 ) -> RunResult:
-    """Write everything of a run but its samples. `options` are the seed, limit and language that were asked for."""
+    """Write everything of a run but its samples. `options`: what was asked for, and the versions that decided it."""
     outputs = run.close()
     if state.clusters:
         run.files.append(write_table(run.folder / FILE, state.clusters.table(local.prefixes)))
@@ -67,8 +66,7 @@ def finish(
         "seed": options["seed"],
         "limit": options["limit"],
         "fingerprint": fingerprint,
-        "versions": versions.of(recipe, source)
-        | ({"tokenizer": options["tokenizer"][:16]} if options["tokenizer"] else {}),
+        "versions": options["versions"],
         "task": recipe.task,
         "metrics": list(recipe.metrics),
         "labels": dict(recipe.labels),
@@ -150,10 +148,14 @@ def _splits(local: LocalPass, state: State, written: Written) -> dict[str, dict[
             "flagged": written.flagged[split],
             "derived": state.moved[split] + written.derived[split],
         }
-        counts = splits[split]
-        if read + counts["derived"] != counts["written"] + counts["rejected"]:
-            raise AssertionError(f"{split}: rows were lost: {counts}")  # the first promise; a bug, never the user's
+        check_conserved(split, splits[split])
     return splits
+
+
+def check_conserved(split: str, counts: dict[str, int]) -> None:
+    """The first promise, of one split of a manifest: no row disappears. Broken, it is a bug, never the user's."""
+    if counts["read"] + counts["derived"] != counts["written"] + counts["rejected"]:
+        raise AssertionError(f"{split}: rows were lost: {counts}")
 
 
 def card_data(

@@ -9,7 +9,7 @@ from curate.lazy import pl
 from curate.mixture.across import count_in
 from curate.mixture.file import Mixture
 from curate.mixture.parts import Part
-from curate.mixture.shares import allocate, largest_total, shares, weights_by_size
+from curate.shares import allocate, largest_total, shares, weights_by_size
 from curate.tally import Tally
 from curate.text.hashing import mix, seed_of
 from curate.types import UserError

@@ -8,22 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from curate import resources
 from curate.fielderrors import note_errors
-from curate.recipefile import Scalar, Text, read_yaml
+from curate.recipefile import Scalar, Strict, Text, find_file, other_kind, read_yaml
 from curate.types import UserError
-from curate.yamlmarks import Document, Problems, did_you_mean
+from curate.yamlmarks import Document, Problems
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PartOptions(_Strict):
+class PartOptions(Strict):
     """What a mixture says of one part."""
 
     run: Text | None = Field(None, description="the run folder; default: runs/NAME")
@@ -31,7 +27,7 @@ class PartOptions(_Strict):
     cap: int | None = Field(None, ge=1, description="at most so many different rows of train")
 
 
-class MixtureFields(_Strict):
+class MixtureFields(Strict):
     """What a mixture file may say."""
 
     name: Name
@@ -76,28 +72,16 @@ def is_mixture(name_or_path: str) -> bool:
 
 def load_mixture(name_or_path: str) -> Mixture:
     """Read and check a shipped mixture or a YAML file. Raises UserError with everything that is wrong."""
-    path = _find(name_or_path)
+    path = find_file(name_or_path, "mixture")
     raw, document, problems = read_yaml(path, "mixture", "name, version, title, parts")
     if "source" in document.data and "parts" not in document.data:
-        raise UserError(f"{path} is a recipe, not a mixture: python -m curate recipe {path}")
+        raise other_kind(path, "mixture")
     fields = _check_fields(document, problems)
     _check_sense(document.data, problems)
     problems.check()
     assert fields is not None  # a ValidationError would have been a problem
     parts = {name: fields.parts[name] or PartOptions.model_validate({}) for name in sorted(fields.parts)}
     return Mixture(fields, parts, path, hashlib.sha256(raw).hexdigest())
-
-
-def _find(name: str) -> Path:
-    if resources.is_path(name):
-        return Path(name)
-    known = resources.mixture_names()
-    if name in known:
-        return resources.mixture_path(name)
-    if name in resources.recipe_names():
-        raise UserError(f"{name} is a recipe, not a mixture: python -m curate recipe {name}")
-    shipped = f" (shipped: {', '.join(known)}; or give a YAML file)"
-    raise UserError(f"unknown mixture {name!r}{did_you_mean(name, known)}{shipped}")
 
 
 def _check_fields(document: Document, problems: Problems) -> MixtureFields | None:

@@ -18,7 +18,7 @@ from curate.mixture.file import Mixture
 from curate.mixture.parts import Part
 from curate.mixture.write import Written
 from curate.resources import mixture_path
-from curate.result import RunResult, costs
+from curate.result import RunResult, check_conserved, costs
 from curate.run import RunFolder, dataset_info, fingerprint
 from curate.tally import Tally
 from curate.types import SPLITS
@@ -117,15 +117,14 @@ def _splits(parts: list[Part], plan: pl.DataFrame, chosen: Chosen, written: Writ
         read = sum(part.rows(split) for part in parts)
         if not read:
             continue
-        counts = splits[split] = {
+        splits[split] = {
             "read": read,
             "written": sum(rows[split] for rows in written.rows.values()),
             "rejected": int(plan.filter(pl.col("split") == split)["step"].is_not_null().sum()),
             "flagged": written.flagged[split],
             "derived": sum(map(chosen.repeats, chosen.rows)) if split == "train" else 0,
         }
-        if read + counts["derived"] != counts["written"] + counts["rejected"]:
-            raise AssertionError(f"{split}: rows were lost: {counts}")  # the first promise; a bug, never the user's
+        check_conserved(split, splits[split])
     return splits
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from curate.lazy import pl
+from curate.shares import allocate
 from curate.steps import Context, verdicts
 from curate.tasks import Task
 from curate.text.hashing import lot
@@ -65,8 +67,4 @@ def shares(sizes: list[int], rows: int) -> list[int]:
     total = sum(sizes)
     if rows >= total:
         return sizes
-    dealt = [rows * size // total for size in sizes]
-    by_remainder = sorted(range(len(sizes)), key=lambda i: (-(rows * sizes[i] % total), i))
-    for i in by_remainder[: rows - sum(dealt)]:
-        dealt[i] += 1
-    return dealt
+    return list(allocate(rows, {i: Fraction(size, total) for i, size in enumerate(sizes)}).values())

@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.mixture.shares import allocate, largest_total, shares, weights_by_size
+from curate.shares import allocate, largest_total, shares, weights_by_size
 
 weights = st.dictionaries(st.sampled_from("abcdefghij"), st.fractions(0, 1000, max_denominator=97), min_size=1)
 sizes = st.dictionaries(st.sampled_from("abcdefghij"), st.integers(0, 300_000), min_size=1)

@@ -1,4 +1,4 @@
-"""How many rows of train each part gives: shares, the largest total without repeats, whole rows.
+"""How many rows each part gives, of a mixture or of one corpus: shares, the largest total without repeats, whole rows.
 
 All of it in exact fractions, so that no rounding of a machine decides a row.
 """
@@ -6,6 +6,10 @@ All of it in exact fractions, so that no rounding of a machine decides a row.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TypeVar
+
+#: What parts are told apart by; ties go to the smallest.
+Name = TypeVar("Name", str, int)
 
 
 def weights_by_size(available: dict[str, int], temperature: float) -> dict[str, Fraction]:
@@ -28,7 +32,7 @@ def largest_total(available: dict[str, int], asked: dict[str, Fraction]) -> int:
     return min((int(available[name] / share) for name, share in asked.items() if share), default=0)
 
 
-def allocate(total: int, asked: dict[str, Fraction]) -> dict[str, int]:
+def allocate(total: int, asked: dict[Name, Fraction]) -> dict[Name, int]:
     """`total` in whole rows by largest remainder: each part within one row of its share, ties to the first by name."""
     exact = {name: total * share for name, share in asked.items()}
     rows = {name: int(part) for name, part in exact.items()}
