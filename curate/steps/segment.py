@@ -12,7 +12,7 @@ from curate.steps import Context, Outcome
 from curate.steps.normalise import map_texts
 
 if TYPE_CHECKING:
-    from curate.text.segment import CutterPool
+    from curate.text.segment import Cutter
 
 
 class Options(BaseModel):
@@ -29,14 +29,10 @@ class Options(BaseModel):
 
 
 @lru_cache(maxsize=2)
-def _pool(engine: str, user_dict: str | None, workers: int) -> CutterPool:
-    import atexit
+def _cutter(engine: str, user_dict: str | None) -> Cutter:
+    from curate.text.segment import Cutter
 
-    from curate.text.segment import CutterPool
-
-    pool = CutterPool(engine, user_dict, workers)
-    atexit.register(pool.close)
-    return pool
+    return Cutter(engine, user_dict)
 
 
 def word_column(field: str) -> str:
@@ -48,10 +44,10 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
     """Cut each text into words joined by single spaces, and count the words of the slice."""
     if options.as_ == "off":
         return Outcome(rows)
-    pool = _pool(options.engine, options.user_dict, context.workers)
+    cutter = _cutter(options.engine, options.user_dict)
     columns, all_words, counts = [], [], {"texts": 0, "words": 0}
     for field in options.fields or context.task.text:
-        words = map_texts(rows[field], lambda texts: pl.Series(pool.join(texts.to_list()), dtype=pl.String))
+        words = map_texts(rows[field], cutter.join)
         is_list = words.dtype == pl.List
         flat = words.explode() if is_list else words
         all_words.append(flat.alias("word"))
@@ -68,5 +64,9 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
 def count_words(texts: pl.Series) -> pl.DataFrame:
     """How often each word (`word`, `count`) stands in texts of words joined by spaces; each text is split once."""
     repeated = texts.drop_nulls().alias("word").value_counts(name="count")
-    words = repeated.select(pl.col("word").str.split(" "), pl.col("count").cast(pl.Int64)).explode("word")
-    return words.filter(pl.col("word") != "").group_by("word").agg(pl.col("count").sum())
+    # Most texts stand there once: their words have no weights, and counting them so costs half.
+    once = pl.col("count") == 1
+    single = repeated.filter(once)["word"].str.split(" ").explode().value_counts(name="count")
+    words = repeated.filter(~once).with_columns(pl.col("word").str.split(" ")).explode("word")
+    counted = pl.concat([single, words]).filter(pl.col("word") != "").group_by("word").agg(pl.col("count").sum())
+    return counted.with_columns(pl.col("count").cast(pl.Int64))

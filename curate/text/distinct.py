@@ -37,12 +37,17 @@ def change_texts(texts: list[str], change: Callable[[str, dict[str, int]], str],
     return changed
 
 
-def map_distinct(values: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """`change(values)` for a change that looks at single values, given each distinct value once if that helps."""
+def map_distinct(values: pl.Series, change: Callable[[pl.Series], pl.Series], worth: float = WORTH) -> pl.Series:
+    """`change(values)` for a change that looks at single values, given each distinct value once if that helps.
+
+    It does when at most the share `worth` of them is distinct; with 1 no value is ever given twice.
+    """
     first = values.head(SAMPLE)
-    if first.n_unique() > WORTH * len(first):
+    if first.n_unique() > worth * len(first):
         return change(values)
     distinct = values.unique(maintain_order=True)
+    if len(distinct) == len(values):
+        return change(values)
     table = pl.DataFrame({"from": distinct, "to": change(distinct)})
     rows = pl.DataFrame({"from": values})
     joined = rows.join(table, on="from", how="left", nulls_equal=True, maintain_order="left")

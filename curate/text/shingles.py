@@ -97,11 +97,11 @@ def shingle(texts: pl.Series, n: int) -> Shingles:
     return Shingles(grams, np.cumsum(length) - length, length - n + 1)
 
 
-def pieces(texts: pl.Series) -> Iterator[tuple[int, pl.Series]]:
-    """(place of the first, texts): the series in parts of about a million characters."""
+def pieces(texts: pl.Series, size: int = PIECE) -> Iterator[tuple[int, pl.Series]]:
+    """(place of the first, texts): the series in parts of about `size` characters."""
     import numpy as np
 
-    part = np.cumsum(texts.str.len_chars().to_numpy().astype(np.int64)) // PIECE
+    part = np.cumsum(texts.str.len_chars().to_numpy().astype(np.int64)) // size
     bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(texts)]
     for begin, end in pairwise(bounds):
         if end > begin:

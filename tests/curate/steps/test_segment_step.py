@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
 import pytest
 from contract import check_run
 from helpers import curate, differing, manifest
+from hypothesis import given
+from hypothesis import strategies as st
 from rows import context, frame
 
 from curate import versions
@@ -82,7 +85,7 @@ def test_both_engines_and_a_dictionary(tmp_path: Path) -> None:
     assert words(fast) == words(original)
     ours = run(rows, Options(user_dict=str(path)), ctx)
     assert "到北京" in ours.rows[word_column("a")][0].split(" ")
-    assert ours.rows[word_column("a")][0] == Cutter("rjieba", str(path)).join(["我来到北京"])[0]
+    assert ours.rows[word_column("a")][0] == " ".join(Cutter("rjieba", str(path)).cut("我来到北京"))
 
 
 def test_a_changed_dictionary_is_another_run(tmp_path: Path) -> None:
@@ -102,6 +105,13 @@ def test_a_changed_dictionary_is_another_run(tmp_path: Path) -> None:
 def test_words_are_counted_as_often_as_they_stand_there() -> None:
     counted = count_words(pl.Series(["甲 乙 甲", "甲 乙 甲", "", None, "丙"], dtype=pl.String))
     assert dict(counted.iter_rows()) == {"甲": 4, "乙": 2, "丙": 1}
+
+
+@given(st.lists(st.none() | st.lists(st.sampled_from("甲乙丙丁戊"), max_size=3).map(" ".join), max_size=12))
+def test_words_are_counted_like_one_by_one(texts: list[str | None]) -> None:
+    counted = count_words(pl.Series(texts, dtype=pl.String))
+    assert counted.schema == {"word": pl.String, "count": pl.Int64}
+    assert dict(counted.iter_rows()) == Counter(word for text in texts for word in (text or "").split())
 
 
 def test_options_speak_of_as() -> None:

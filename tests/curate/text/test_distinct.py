@@ -37,3 +37,16 @@ def test_distinct_values_come_back_to_their_places(values: list[str | None]) -> 
     series = pl.Series("x", values, dtype=pl.String)
     assert map_distinct(series, change).to_list() == [value and value.upper() for value in values]
     assert asked[0] in (len(values), len(set(values)))
+
+
+def test_no_value_is_worked_on_twice_where_that_is_asked() -> None:
+    given: list[list[str]] = []
+
+    def change(values: pl.Series) -> pl.Series:
+        given.append(values.to_list())
+        return values + "!"
+
+    values = pl.Series(["甲", "乙", "丙", "丁", "甲"])
+    assert map_distinct(values, change).to_list() == ["甲!", "乙!", "丙!", "丁!", "甲!"]
+    assert map_distinct(values, change, worth=1).to_list() == ["甲!", "乙!", "丙!", "丁!", "甲!"]
+    assert given == [values.to_list(), ["甲", "乙", "丙", "丁"]]

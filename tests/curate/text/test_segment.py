@@ -1,4 +1,4 @@
-"""Segmentation: jieba's words token for token, by the fast engine, in any number of processes."""
+"""Segmentation: jieba's words token for token, by the fast engine, of one text and of many in one go."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.text import segment
-from curate.text.segment import Cutter, CutterPool, read_user_dict
+from curate.text.segment import Cutter, read_user_dict
 from curate.types import UserError
 
 #: Real lines on which the two engines may differ: one floating-point tie in the HMM (`常在` is one word or two; both
@@ -58,14 +61,15 @@ def test_words(fast: Cutter, original: Cutter) -> None:
 
 def test_lines_made_of_what_is_difficult(fast: Cutter, original: Cutter) -> None:
     choose = random.Random(5)
-    pieces = [*DIFFICULT.split("|"), " ", "|", "\u3000", "\t", "\n", "\u200b"]
+    pieces = [*DIFFICULT.split("|"), " ", "|", "\u3000", "\t", "\n", "\r\n", "\u200b", "\x1d", "\x85"]
+    lines = []
     for _ in range(4000):
         parts = [
             choose.choice(pieces) if choose.random() < 0.7 else chr(choose.randrange(0x4E00, 0x9FD6))
             for _ in range(choose.randrange(1, 14))
         ]
-        line = "".join(parts)
-        assert fast.cut(line) == original.cut(line), line
+        lines.append("".join(parts))
+    assert _differing(lines, fast, original) == []
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -93,7 +97,14 @@ def _real_texts(corpora: Path) -> Iterator[str]:
 
 
 def _differing(texts: list[str], fast: Cutter, original: Cutter) -> list[str]:
-    return [text for text in texts if fast.cut(text) != original.cut(text)]
+    """The texts of which the two engines make other words; the fast one by either of its ways."""
+    pairs = zip(texts, join(fast, texts), strict=True)
+    differing = []
+    for text, words in pairs:
+        expected = original.cut(text)
+        if fast.cut(text) != expected or words != " ".join(" ".join(expected).split()):
+            differing.append(text)
+    return differing
 
 
 def test_a_real_file(corpora: Path, fast: Cutter, original: Cutter) -> None:
@@ -140,39 +151,51 @@ def test_a_user_dictionary_is_read_as_jieba_reads_it(tmp_path: Path) -> None:
         read_user_dict(str(tmp_path / "none.txt"))
 
 
-def test_words_are_joined_by_single_spaces(fast: Cutter) -> None:
-    assert fast.join(["我来到 北京", "", "  ", "a\n\nb\u3000c"]) == ["我 来到 北京", "", "", "a b c"]
+def joined(cutter: Cutter, texts: list[str]) -> list[str]:
+    """What `Cutter.join` gives for these texts, by its definition and one text at a time."""
+    return [" ".join(" ".join(cutter.cut(text)).split()) for text in texts]
 
 
-@given(st.lists(st.text("今天我们去北京天安门的了常在abcAB12 \n\t。，-.%#㐀\u3000", max_size=12), max_size=20))
+def join(cutter: Cutter, texts: list[str]) -> list[str]:
+    return cutter.join(pl.Series("text", texts, dtype=pl.String)).to_list()
+
+
+def test_words_are_joined_by_single_spaces(fast: Cutter, original: Cutter) -> None:
+    texts = ["我来到 北京", "", "  ", "a\n\nb\u3000c", " 㐀\r\n𠀀𠀁 ", "a-b 2008-6-1", "\x1c我\x85们\x1f", "的\0了"]
+    words = ["我 来到 北京", "", "", "a b c", "㐀 𠀀 𠀁", "a - b 2008 - 6 - 1", "我 们", "的 \0 了"]
+    assert join(fast, texts) == words
+    assert join(original, texts) == words
+    assert join(fast, []) == []
+    assert join(fast, ["", " "]) == ["", ""]
+
+
+@given(st.lists(st.text("今天我们去北京天安门的了常在abcAB12 \n\t。，-.%#㐀𠀀\u3000", max_size=12), max_size=20))
 def test_texts_cut_in_one_go_do_not_see_each_other(fast: Cutter, texts: list[str]) -> None:
-    assert fast.join(texts) == [" ".join(" ".join(fast.cut(text)).split()) for text in texts]
+    assert join(fast, texts) == joined(fast, texts)
 
 
-def test_a_pool_cuts_like_one_process(monkeypatch: pytest.MonkeyPatch, fast: Cutter) -> None:
-    monkeypatch.setattr(segment, "CHUNK", 50)
-    texts = [f"今天是第{n}天，版本{n}.{n % 7}-{n % 3}，天气{'很' * (n % 4)}好\n㐀" for n in range(1003)]
-    texts += [*texts[:500], "", " ", "\x00", "🀄"]
-    expected = fast.join(texts)
-    pool = CutterPool("rjieba", None, 3)
-    try:
-        assert pool.join(texts) == expected
-        assert len(pool._children) == 3
-        assert pool.join(texts[::-1]) == expected[::-1]
-        assert pool.join(texts[:3]) == expected[:3]
-    finally:
-        pool.close()
-    alone = CutterPool("rjieba", None, 1)
-    assert alone.join(texts) == expected
-    assert not alone._children
+@pytest.mark.parametrize("size", [1, 50, 1 << 17])
+def test_texts_are_cut_in_pieces_of_any_size(
+    monkeypatch: pytest.MonkeyPatch, fast: Cutter, original: Cutter, size: int
+) -> None:
+    monkeypatch.setattr(segment, "_PIECE", size)
+    texts = [f"今天是第{n}天，版本{n}.{n % 7}-{n % 3}，天气{'很' * (n % 4)}好\n㐀" for n in range(300)]
+    texts += [*texts[:100], *(f"他来到了第{n}个地方" for n in range(300)), "", " ", "\0", "🀄", "常常 在"]
+    assert join(fast, texts) == joined(original, texts)
+
+
+def test_threads_share_a_cutter(fast: Cutter) -> None:
+    parts = [[f"今天是第{n}天，{k}月的天气很好-{k}.{n}" for n in range(400)] for k in range(8)]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda part: join(fast, part), parts)) == [joined(fast, part) for part in parts]
 
 
 def test_a_text_that_repeats_is_cut_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = CutterPool("rjieba", None, 1)
-    asked: list[str] = []
-    monkeypatch.setattr(pool._here, "join", lambda texts: asked.extend(texts) or texts)
-    assert pool.join(["甲", "乙", "甲", "甲"]) == ["甲", "乙", "甲", "甲"]
-    assert asked == ["甲", "乙"]
+    cutter, asked = Cutter(), []
+    cut = cutter._fast.cut
+    monkeypatch.setattr(cutter, "_fast", SimpleNamespace(cut=lambda text: asked.append(text) or cut(text)))
+    assert join(cutter, ["甲子", "乙丑", "甲子", "甲子"]) == ["甲子", "乙丑", "甲子", "甲子"]
+    assert asked == ["甲子\n乙丑"]
 
 
 def test_jiebas_shared_cache_is_left_alone(tmp_path: Path) -> None:
@@ -188,10 +211,11 @@ def test_jiebas_shared_cache_is_left_alone(tmp_path: Path) -> None:
     assert cache.read_bytes() == b"not a cache"
 
 
-def test_a_line_that_needs_no_repair_does_not_load_jieba() -> None:
+def test_the_fast_engine_does_not_load_jieba() -> None:
     code = (
-        "import sys; from curate.text.segment import Cutter; Cutter().cut('版本 v1.2-3，你好');"
-        "assert 'jieba' not in sys.modules and 'polars' not in sys.modules"
+        "import sys, polars as pl; from curate.text.segment import Cutter; cutter = Cutter();"
+        "assert cutter.cut('版本 v1.2-3，㐀') and cutter.join(pl.Series(['版本 v1.2-3，㐀', '你好'])).len() == 2;"
+        "assert 'jieba' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
