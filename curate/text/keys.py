@@ -32,9 +32,12 @@ _FOLDED = dict(zip("，？！：；（）", ",?!:;()", strict=True))
 _UNFOLDED = rf"[^\x{{4e00}}-\x{{9fff}}\x21-\x7e。、《》“”‘’{''.join(_FOLDED)}]"
 #: Common punctuation that NFKC turns into punctuation.
 _COMMON = r"，。？！、；：（）《》〈〉“”‘’【】「」『』…—·!-#%-*,\-./:;?@\[\\\]_{}"
+#: Symbols, which no rule changes or drops.
+_SYMBOLS = r"$+<=>\^`|~"
 #: Texts in which this is found need the full rule. In all others, most of them, the `by: key` key is what is left
-#: without the common punctuation: they are Han, and lower-case letters and digits with no punctuation after them.
-_HARD = rf"[^\x{{4e00}}-\x{{9fff}}a-z0-9{_COMMON}]|[a-z0-9][{_COMMON}]|-[0-9]|^[{_COMMON}]*$"
+#: without the common punctuation: they are Han, symbols, and lower-case letters and digits with no punctuation after
+#: them.
+_HARD = rf"[^\x{{4e00}}-\x{{9fff}}a-z0-9{_SYMBOLS}{_COMMON}]|[a-z0-9][{_COMMON}]|-[0-9]|^[{_COMMON}]*$"
 #: Only these texts need the token-wise rule: everywhere else all punctuation goes.
 _CAREFUL = r"[a-z0-9]\p{P}|-[0-9]"
 _KEPT = r"(?:-[0-9][a-z0-9]*|[a-z0-9]+)(?:\p{P}+[a-z0-9]+)*[%#&*]*|[^\p{P}a-z0-9]+"

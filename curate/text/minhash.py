@@ -91,9 +91,10 @@ def _sketch_piece(shingles: Shingles, made: Sketch, begin: int, rows: int) -> No
         axis = 1 if matrix.shape[1] >= _WIDE else 0
         hashes = mix(matrix if axis else np.ascontiguousarray(matrix.T))
         bit = np.uint64(1) << (hashes & np.uint64(63))
-        second = (hashes & np.uint64(64)) != 0
-        made.bits[0, at] = np.bitwise_or.reduce(np.where(second, np.uint64(0), bit), axis=axis)
-        made.bits[1, at] = np.bitwise_or.reduce(np.where(second, bit, np.uint64(0)), axis=axis)
+        second = bit * (hashes >> np.uint64(6) & np.uint64(1))
+        made.bits[1, at] = np.bitwise_or.reduce(second, axis=axis)
+        bit ^= second
+        made.bits[0, at] = np.bitwise_or.reduce(bit, axis=axis)
         base = (hashes >> np.uint64(32)).astype(np.uint32)
         turned, least = np.empty_like(base), np.empty(len(texts), np.uint32)
         for band in range(len(made.bands)):

@@ -20,7 +20,7 @@ from curate.text.keys import TURN, compare_key, group_hash, key_frame, key_serie
 TEXTS = st.text(
     st.one_of(
         st.characters(exclude_categories=("Cs", "Cn")),
-        st.sampled_from("-%#&*.,+ 　，。！·—3aZß ςΣ\u200b\ufe0f你好㐀Ａ１"),
+        st.sampled_from("-%#&*.,+~$<=^| 　，。！·—3aZß ςΣ\u200b\ufe0f你好㐀Ａ１"),
     )
 )
 
