@@ -1,0 +1,84 @@
+"""The real train files together, near dedup and segmentation on: characters of the files a second, wall time, memory.
+
+    python benchmarks/end_to_end.py CORPORA [TIMES]
+
+CORPORA holds a folder for each corpus (lcqmc, cmrc2018, …). Every shipped recipe whose train files are named below is
+carried out with `near_dedup` put in after `exact_dedup`, all of them one after the other in one process; what each
+costs in a process of its own is shown too. Characters are those of the source files as they stand there, decoded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from lcqmc import fresh
+from measure import alternate, once, table
+
+import curate
+from curate.resources import recipe_path
+
+#: The train files of each recipe, as far as they are published in full or in part.
+TRAIN = {
+    "lcqmc": ["lcqmc/train.tsv"],
+    "cmrc2018": ["cmrc2018/train.json"],
+    "fudan": ["fudan"],
+    "chnsenticorp": ["chnsenticorp/train.tsv"],
+    "lccc": ["lccc/toy_train.txt"],
+    "ecdt": ["ecdt/smp2017_task1/train"],
+    "nlpcc-summary": ["nlpcc/summ2017_articles.train.sample.txt"],
+}
+
+
+def with_near_dedup(name: str, folder: Path) -> Path:
+    """A copy of a shipped recipe that looks for near-duplicates as well."""
+    text = recipe_path(name).read_text(encoding="utf-8")
+    path = folder / f"{name}.yaml"
+    path.write_text(re.sub(r"(\n( *)- exact_dedup.*)", r"\1\n\2- near_dedup", text, count=1), encoding="utf-8")
+    return path
+
+
+def characters(run: Path, sources: list[Path]) -> int:
+    """Characters of the source files, decoded as the run's manifest says."""
+    files = {path.name: path for source in sources for path in [source, *source.rglob("*")] if path.is_file()}
+    entries = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["sources"]
+    named = [(files[Path(entry["file"]).name], entry["encoding"]) for entry in entries]
+    return sum(len(path.read_text(encoding=encoding, errors="replace")) for path, encoding in named)
+
+
+def together(folder: Path, corpora: Path) -> None:
+    """All recipes in this process."""
+    for name, files in TRAIN.items():
+        sources = [f"train={corpora / file}" for file in files]
+        curate.recipe(folder / f"{name}.yaml", sources, out=folder / "all" / name, force=True)
+
+
+def main(corpora: str, times: str = "3") -> None:
+    here = Path(corpora).resolve()
+    with tempfile.TemporaryDirectory() as out:
+        folder, commands, read = Path(out), {}, 0
+        for name, files in TRAIN.items():
+            command = [sys.executable, "-m", "curate", "recipe", str(with_near_dedup(name, folder))]
+            command += [word for file in files for word in ("--source", f"train={here / file}")]
+            commands[name] = fresh(command, str(folder / name))
+            once(commands[name])
+            read += characters(folder / name, [here / file for file in files])
+        command = [sys.executable, __file__, "together", out, str(here)]
+        commands["together"] = ["sh", "-c", f"rm -rf '{out}/all'; exec \"$@\"", "sh", *command]
+        costs = alternate(commands, int(times))
+        print(table(costs))
+        print(f"{read:,} characters together: {read / costs['together'].wall / 1e6:.2f} million a second")
+        for name in TRAIN:  # in one process or in many: the same files
+            ours = [folder / "all" / name, folder / name]
+            subprocess.run(["diff", "-rq", "-x", "local.json", *map(str, ours)], check=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "together":
+        together(Path(sys.argv[2]), Path(sys.argv[3]))
+    else:
+        main(*sys.argv[1:])
