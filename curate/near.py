@@ -216,7 +216,8 @@ class _Work:
         else:
             shown = np.concatenate([look for look in looks if isinstance(look, np.ndarray)])[at]
             hashes, rows = forms(shown)
-            keys = iter([((mix(hashes ^ groups[rows]) >> np.uint64(32)).astype(np.uint32), rows.astype(np.uint64))])
+            mixed = (mix(hashes ^ groups[rows]) >> np.uint64(32)).astype(np.uint32)
+            keys = iter([(mixed, rows.astype(np.uint64))])
 
             def alike(i: Index, j: Index) -> NDArray[np.bool_]:
                 # One edit of few characters is another text.

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING
 
 from curate.lazy import pl
@@ -33,6 +34,8 @@ MISSED, HASHES = 0.001, 128
 LONGEST = 4
 #: In a bucket each text is compared with so many of the next ones: k texts that share a band make no k² pairs.
 REACH = 64
+#: It is compared with more where a band's buckets are few or small, unless so many pairs a text have passed already.
+FEW = 4
 #: Rows of a matrix from this width on are worked on one by one, narrower ones column by column.
 _WIDE = 512
 _LOW = 0xFFFFFFFF
@@ -116,7 +119,9 @@ def _factor(k: int) -> int:
 def bucket_pairs(keys: NDArray[np.uint32], items: U64) -> Iterator[tuple[Index, Index]]:
     """(i, j), i < j, of items that have a key in common: all of them in a bucket of up to REACH + 1.
 
-    In a larger one each with the next REACH in the order of their numbers: n items make at most n · REACH pairs.
+    In a larger one each with the next REACH in the order of their numbers, and with those behind as long as not more
+    than n · REACH pairs are made of all n items. Neighbours come first: each time pairs that stand one place further
+    apart.
     """
     import numpy as np
 
@@ -126,10 +131,12 @@ def bucket_pairs(keys: NDArray[np.uint32], items: U64) -> Iterator[tuple[Index, 
     packed.sort()
     key, item = (packed >> np.uint64(32)).astype(np.uint32), (packed & np.uint64(_LOW)).astype(np.int64)
     at = np.arange(len(key) - 1)
-    for step in range(1, REACH + 1):
+    made = 0
+    for step in count(1):
         at = at[at + step < len(key)]
         at = at[key[at] == key[at + step]]
-        if not len(at):
+        made += len(at)
+        if not len(at) or (step > REACH and made > len(key) * REACH):
             return
         i, j = item[at], item[at + step]
         yield (i, j) if (i != j).all() else (i[i != j], j[i != j])
@@ -148,8 +155,13 @@ def candidates(
 
     def of_part(part: tuple[NDArray[np.uint32], U64]) -> U64:
         found = [np.empty(0, np.uint64)]
-        for i, j in bucket_pairs(*part):
+        passes = 0
+        for step, (i, j) in enumerate(bucket_pairs(*part), 1):
+            # Where most of a bucket is alike, neighbours alone connect it; else look on for what stands far apart.
+            if step > REACH and passes > FEW * len(part[0]):
+                break
             passed = alike(i, j)
+            passes += int(passed.sum())
             found.append(i[passed].astype(np.uint64) << np.uint64(32) | j[passed].astype(np.uint64))
         return np.unique(np.concatenate(found))
 

@@ -10,8 +10,20 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from curate.text.minhash import HASHES, LONGEST, MISSED, REACH, banding, bucket_pairs, may_reach, proposed, sketch
+from curate.text.minhash import (
+    HASHES,
+    LONGEST,
+    MISSED,
+    REACH,
+    banding,
+    bucket_pairs,
+    candidates,
+    may_reach,
+    proposed,
+    sketch,
+)
 
 
 @pytest.mark.parametrize("percent", range(50, 101))
@@ -92,3 +104,41 @@ def test_a_large_bucket_makes_no_square() -> None:
     made = [(i, j) for i, j in bucket_pairs(np.zeros(many, np.uint32), items)]
     assert sum(len(i) for i, _ in made) == many * REACH - REACH * (REACH + 1) // 2
     assert {int(gap) for i, j in made for gap in set((j - i).tolist())} == set(range(1, REACH + 1))
+
+
+def test_a_large_bucket_among_many_texts_is_compared_in_full() -> None:
+    """As long as no more than REACH pairs a text are made; but not where most of the bucket is alike anyway."""
+    n, large = 20_000, 10 * REACH
+    keys = np.arange(1, n + 1, dtype=np.uint32)
+    keys[:: n // large] = 0
+    bucket = np.flatnonzero(keys == 0).tolist()
+    items = np.arange(n, dtype=np.uint64)
+    first, last = bucket[0], bucket[-1]
+
+    def only_those(i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return (i == first) & (j == last)
+
+    i, j = candidates(iter([(keys, items)]), only_those, map)
+    assert (i.tolist(), j.tolist()) == ([first], [last])
+
+    asked = [0]
+
+    def all_of_them(i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.bool_]:
+        asked[0] += len(i)
+        return np.ones(len(i), np.bool_)
+
+    same = np.zeros(2000, np.uint32)
+    i, j = candidates(iter([(same, items[:2000])]), all_of_them, map)
+    assert len(i) == asked[0] <= 2000 * REACH
+    assert {(k, k + 1) for k in range(1999)} <= set(zip(i.tolist(), j.tolist(), strict=True))
+
+
+def test_the_greatest_numbers_fit() -> None:
+    """Keys and numbers are packed into one u64 each: the last of both comes out as it went in."""
+    last = 2**32 - 1
+    keys = np.array([last, 0, last, 0], np.uint32)
+    items = np.array([last - 1, last - 3, last, last - 2], np.uint64)
+    pairs = [(i.tolist(), j.tolist()) for i, j in bucket_pairs(keys, items)]
+    assert pairs == [([last - 3, last - 1], [last - 2, last])]
+    i, j = candidates(iter([(keys, items)]), lambda i, j: i < j, map)
+    assert (i.tolist(), j.tolist()) == ([last - 3, last - 1], [last - 2, last])
