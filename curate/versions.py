@@ -29,8 +29,8 @@ def of(recipe: Recipe, source: Source) -> dict[str, str]:
         names += ["jieba", "rjieba"]
     if recipe.step("token_length") is not None:
         names.append("tokenizers")
-    near = recipe.step("near_dedup")
-    if near is not None and near.options.threshold != "off":
+    reading = (use for use in recipe.steps if use.step.reads)
+    if any(use.step.module.texts(use.options, recipe.family) for use in reading):
         names.append("numpy")
     script = recipe.step("convert_script")
     if script is not None and script.options.config != "off":
