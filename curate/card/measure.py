@@ -64,8 +64,8 @@ def near_leaks(
 ) -> None:
     """Add to each cell how many rows without the same text in the other split meet one there by leak_check's rules.
 
-    `near`: nearly the same text; `covered`: a text there holds enough of it, `covered_tenth`: at least a tenth of a
-    long one. `keys` are the rows that the matrix was made of.
+    `near`: nearly the same text; `covered`: of the others, a text there holds enough of it; `covered_tenth`: at least
+    a tenth of a long one. `keys` are the rows that the matrix was made of.
     """
     rows = keys.select("split", group=meeting_group(options, context.task))
     by_split = {split: rows.filter(pl.col("split") == split) for split in SPLITS}
@@ -76,7 +76,7 @@ def near_leaks(
             met = meetings.join(there.join(meetings, on="group", how="semi"), on="group", how="semi")
             counts = met.group_by(group="known").agg(
                 near=(~pl.col("covers")).any(),
-                covered=(pl.col("covers") & pl.col("leak")).any(),
+                covered=(pl.col("covers") & pl.col("leak")).any() & pl.col("covers").all(),
                 covered_tenth=pl.col("covers").any(),
             )
             cell |= rest.join(counts, on="group").select("near", "covered", "covered_tenth").sum().row(0, named=True)

@@ -132,6 +132,7 @@ STEPS: dict[str, Step] = {
         ),
         Step("locate_answer", "local", ("answer_not_in_context",)),
         Step("length", "local", ("too_short", "too_long")),
+        Step("decontaminate", "local", ("in_benchmark", "near_benchmark", "covers_benchmark")),
         Step("label_conflict", "judgement", ("conflicting_labels",), groups=True),
         Step("exact_dedup", "judgement", ("same_text", "swapped", "same_key"), groups=True),
         Step("near_dedup", "judgement", ("same_key", "near_text"), reads=True),
