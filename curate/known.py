@@ -37,7 +37,7 @@ SHORT, LONG = 60, 200
 GRAM = 13
 #: Coverage from here on is told in a card, leak or not.
 TOLD = 0.1
-#: A 13-gram that stands in more evaluation texts than this is boilerplate: it proposes none of them.
+#: A 13-gram that stands in more evaluation texts than this is boilerplate: alone it makes no coverage.
 COMMON = 64
 #: Characters of the evaluation texts of one index: some hundred megabytes, whatever the size of the splits.
 BLOCK = 1 << 23
@@ -156,16 +156,19 @@ class _Covered:
         self._postings = Postings(grams[own], owner[own])
 
     def find(self, texts: pl.Series, groups: U64) -> Iterator[tuple[Index, Index, NDArray[np.float64]]]:
+        import numpy as np
 
         for begin, piece in pieces(texts):
             salt = groups[begin : begin + len(piece)]
             for i, j, n in self._postings.meet(shingle(piece, GRAM), salt):
-                may = (n + self._common[j] >= self._least[j] * self._size[j] - _EPSILON) & (salt[i] == self._groups[j])
-                i, j = i[may], j[may]
-                if not len(i):
-                    continue
-                # Boilerplate counts, though it proposes nothing; hence once more, on the texts.
-                score = _common(piece, self._texts, i, j) / self._size[j]
+                own = self._size[j] - self._common[j]
+                may = (n >= self._least[j] * own - _EPSILON) & (salt[i] == self._groups[j])
+                i, j, n, own = i[may], j[may], n[may], own[may]
+                # Boilerplate counts beside as large a share of what is a text's own; it is looked up in the texts.
+                shared = n.copy()
+                if len(some := np.flatnonzero(self._common[j])):
+                    shared[some] = _common(piece, self._texts, i[some], j[some])
+                score = np.minimum(n / own, shared / self._size[j])
                 enough = score >= self._least[j] - _EPSILON
                 yield begin + i[enough], j[enough], score[enough]
 
