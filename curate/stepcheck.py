@@ -18,15 +18,14 @@ from curate.yamlmarks import Document, Problems, Trail, did_you_mean
 #: The options that name fields of a record.
 _FIELD_OPTIONS = ("fields", "key", "field")
 #: What changes the text, and the steps that want it as it will be written: locate_answer for its places, chunk for
-#: whole numbers (half of one is not known), segment for its words, decontaminate for what is known elsewhere (whole
-#: texts of it). [手机号] must not be taken for an emoticon's mark.
+#: whole numbers (half of one is not known), segment for its words, decontaminate for what it compares. [手机号] must
+#: not be taken for an emoticon's mark.
 _CHANGES_TEXT = {
     **dict.fromkeys(
         ("normalise", "join_words", "strip_markup", "convert_script"), ("redact_pii", "locate_answer", "decontaminate")
     ),
     "redact_pii": ("locate_answer", "chunk", "segment"),
     "blocklist": ("segment",),
-    "chunk": ("decontaminate",),
 }
 #: Steps that say nothing without labels, and options that may be `label`: where there are none, what to do instead.
 _OF_LABELS = ("label_conflict", "balance")
@@ -185,6 +184,8 @@ def _check_order(problems: Problems, named: list[tuple[str, int]]) -> None:
             problems.add(trail, f"{name!r} changes the text and must stand before {late[0]!r}", key=True)
         elif name == "redact_pii" and judged:
             problems.add(trail, f"{name!r} masks what is compared and must stand before {judged!r}", key=True)
+        elif name == "decontaminate" and "chunk" in seen:
+            problems.add(trail, f"{name!r} compares whole texts and must stand before 'chunk'", key=True)
         seen.append(name)
 
 

@@ -263,7 +263,7 @@ class _Judge:
         rows = [(name, split, self._text(fields), self._fixed(fields)) for name, split, fields in self.rows]
         rejected = {name for name, action, *_ in exact if action == "reject"}
         flagged = {(name, reason) for name, action, reason, _ in exact if action == "flag"}
-        found: dict[str, tuple[int, float, str, str]] = {}
+        found: dict[str, tuple[int, bool, float, str]] = {}
         said: list[tuple[str, str, str, str | None]] = []
         for name, split, text, fixed in rows:
             for other, there, known, same in rows:
@@ -273,20 +273,20 @@ class _Judge:
                 if (split == "train" and name in rejected) or (name, f"in_{there}") in flagged:
                     continue
                 if met and met[2]:
-                    best = (-SPLITS.index(there), -met[1], met[0], other)
+                    best = (-SPLITS.index(there), met[0] == "covers", -met[1], other)
                     found[name] = min(found.get(name, best), best)
         for name, split, *_ in rows:
             if name in found:
-                there, _, how, other = found[name]
-                how = f"{how}_{SPLITS[-there]}"
+                there, covers, _, other = found[name]
+                how = f"{'covers' if covers else 'near'}_{SPLITS[-there]}"
                 said.append((name, "reject" if split == "train" else "flag", how, other))
         for name, split, known, fixed in rows:
             if split != "train" and (name, "in_train") not in flagged:
                 others = [text for _, there, text, same in rows if there == "train" and fixed == same]
                 ways = [met for text in others if text != known and (met := meets(known, text, near, coverage))]
                 if leaks := [met for met in ways if met[2]]:
-                    how = min(leaks, key=lambda met: (-met[1], met[0] == "covers"))[0]
-                    said.append((name, "flag", "near_train" if how == "near" else "covered_by_train", None))
+                    near_one = any(how == "near" for how, *_ in leaks)
+                    said.append((name, "flag", "near_train" if near_one else "covered_by_train", None))
         return said
 
     def _fixed(self, fields: Row) -> tuple[str, ...]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
 from itertools import combinations
 
+#: What new texts are made of.
+CHARS = (
+    "天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏闰余成岁律吕调阳云腾致雨露结为霜金生丽水玉出昆冈剑号巨阙珠称夜光"
+)
 _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 
 
@@ -173,3 +178,24 @@ def meetings(
         how = "near" if n < 13 else "covers"
         found |= {(int(i), int(j), how, float(score[j, i]), bool(enough[j, i])) for j, i in np.argwhere(hits)}
     return found
+
+
+def made(draw: random.Random, length: int) -> str:
+    return "".join(draw.choices(CHARS, k=length))
+
+
+def changed(draw: random.Random, text: str, times: int) -> str:
+    """A copy with characters changed, words before or behind it, a part left out, or another number in it."""
+    for _ in range(times):
+        k = draw.randrange(len(text) + 1)
+        kind = draw.choice(("change", "more", "before", "behind", "less", "number"))
+        if kind == "change":
+            text = text[:k] + draw.choice(CHARS) + text[k + 1 :]
+        elif kind == "less":
+            text = text[:k] + text[k + draw.randrange(12) :]
+        elif kind == "number":
+            text = text[:k] + draw.choice("35") + text[k:]
+        else:
+            more = made(draw, draw.choice((1, 3, 30)))
+            text = {"more": text[:k] + more + text[k:], "before": more + text, "behind": text + more}[kind]
+    return text or "空"

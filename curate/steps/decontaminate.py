@@ -44,6 +44,9 @@ class Options(BaseModel):
     )
 
 
+REASONS = ("in_benchmark", "near_benchmark", "covers_benchmark")
+
+
 @dataclass(frozen=True)
 class Benchmarks:
     """`files`: `group`, `file` of every text of the benchmarks; `groups` and `known` are the texts by their places."""
@@ -91,7 +94,7 @@ def _read(
 def _keyed(rows: pl.DataFrame, options: Options, task: Task) -> pl.DataFrame:
     """`rid`, `group` (what is compared, as one u64), `apart` (what must be the same) and `text` of the rows."""
     fields, texts = options.key or list(task.leak_key), text_fields(options.key, task)
-    fixed = [pl.col(key_column(field, "key")) for field in fixed_fields(options.key, task)]
+    fixed = [pl.col(key_column(field, "key")).fill_null(0) for field in fixed_fields(options.key, task)]
     keys = key_frame(rows, task.fields, {key_column(field, "key") for field in fields}, frozenset(texts))
     return keys.select(
         "rid",
@@ -125,8 +128,9 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
     ).filter(pl.col("leak") & (pl.col("group") != pl.col("known")))
     met.append(near.select("group", "known", "score", reason=reason))
     meetings = pl.concat(met)
-    # The same text counts for more than a like one; of like ones the likest does.
-    first = meetings.sort("group", pl.col("score").fill_null(2), "reason", descending=[False, True, False])
+    # The same text says more than one nearly the same, and that more than a covered one; of these the likest.
+    order = pl.col("reason").replace_strict({reason: k for k, reason in enumerate(REASONS)})
+    first = meetings.sort("group", order, -pl.col("score"))
     said = keyed.join(first.unique("group", keep="first", maintain_order=True), on="group", maintain_order="left")
     files = meetings.join(known.files.rename({"group": "known"}), on="known").select("group", "file").unique()
     noted = keyed.join(files.sort("group", "file"), on="group", maintain_order="left_right")

@@ -183,9 +183,9 @@ def judge(
 
 
 def _nearest(rows: pl.DataFrame, met: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
-    """`rid` of the rows that meet a text of another split, `kept` the row there that they are likest."""
+    """`rid` of the rows that meet a text of another split, `kept` the likest row there, nearness first."""
     found = rows.join(met, on="group").join(there.rename({"group": "known"}), on="known")
-    return found.sort("rid", -pl.col("score"), "covers", "kept").unique("rid", keep="first", maintain_order=True)
+    return found.sort("rid", "covers", -pl.col("score"), "kept").unique("rid", keep="first", maintain_order=True)
 
 
 def _near_verdicts(rows: pl.DataFrame, action: str, split: str) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from near_by_hand import CHARS, changed, made
 from rows import REAL, real_rows, with_key_texts
 
 from curate import known
@@ -18,9 +19,6 @@ from curate.known import Known
 from curate.steps import leak_check, near_dedup
 from curate.steps.leak_check import Options, text_fields
 
-CHARS = (
-    "天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏闰余成岁律吕调阳云腾致雨露结为霜金生丽水玉出昆冈剑号巨阙珠称夜光"
-)
 #: (text, known, how, score, whether it is a leak)
 Met = set[tuple[int, int, str, float, bool]]
 
@@ -46,27 +44,6 @@ def best(found: Met) -> set[tuple[int, int, str, float, bool]]:
 
 def rounded(found: Met) -> Met:
     return {(i, j, how, round(score, 9), leak) for i, j, how, score, leak in found}
-
-
-def made(draw: random.Random, length: int) -> str:
-    return "".join(draw.choices(CHARS, k=length))
-
-
-def changed(draw: random.Random, text: str, times: int) -> str:
-    """A copy with characters changed, words before or behind it, a part left out, or another number in it."""
-    for _ in range(times):
-        k = draw.randrange(len(text) + 1)
-        kind = draw.choice(("change", "more", "before", "behind", "less", "number"))
-        if kind == "change":
-            text = text[:k] + draw.choice(CHARS) + text[k + 1 :]
-        elif kind == "less":
-            text = text[:k] + text[k + draw.randrange(12) :]
-        elif kind == "number":
-            text = text[:k] + draw.choice("35") + text[k:]
-        else:
-            more = made(draw, draw.choice((1, 3, 30)))
-            text = {"more": text[:k] + more + text[k:], "before": more + text, "behind": text + more}[kind]
-    return text or "空"
 
 
 @settings(max_examples=60)
