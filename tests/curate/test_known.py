@@ -119,9 +119,10 @@ def test_an_index_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_real_rows_against_every_pair(corpora: Path, name: str) -> None:
     """3,000 real rows of each corpus, every third of them an evaluation text."""
     pytest.importorskip("scipy", reason="scipy is not installed (pip install -e '.[dev]')")
-    _, ctx, rows = real_rows(name, corpora)
-    fields = text_fields([], ctx.task)
-    rows = with_key_texts(rows.head(3000), leak_check, Options(near=0.9), ctx)
+    recipe, ctx, rows = real_rows(name, corpora)
+    key = list(recipe.step("leak_check").options.key)  # type: ignore[union-attr]
+    fields = text_fields(key, ctx.task)
+    rows = with_key_texts(rows.head(3000), leak_check, Options(key=key, near=0.9), ctx)
     texts = near_dedup.compared(rows, ctx.task, "count", fields).unique(maintain_order=True).to_list()
     some, others = texts[::3], [text for k, text in enumerate(texts) if k % 3]
     draw = random.Random(0)
