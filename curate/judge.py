@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from curate.card.measure import duplicate_table, leak_matrix
+from curate.card.measure import duplicate_table, leak_matrix, near_leaks
 from curate.clusters import Clusters, find_clusters
 from curate.lazy import pl
 from curate.recipefile import Recipe
@@ -49,8 +49,13 @@ def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally, re
         # What the rows were like when they came depends on no judgement: it is worked out at the same time.
         duplicates = beside.submit(_duplicates, recipe, keys, context)
         before = beside.submit(_leaks, recipe, keys, context)
-        alive, rejects, flags, moved, clusters = _carry_out(recipe, context, keys, tally, records)
+        alive, rejects, flags, moved, clusters, meetings = _carry_out(recipe, context, keys, tally, records)
         leaks = {"before": before.result(), "after": _leaks(recipe, alive, context)}
+    if meetings is not None:
+        options = recipe.step("leak_check").options  # type: ignore[union-attr]  # it found them
+        near_leaks(leaks["before"], keys, meetings, options, context)
+        near_leaks(leaks["after"], alive, meetings, options, context)
+        leaks = {"near": options.near, "coverage": options.coverage, **leaks}
     rows = keys.select("rid", "split", alive=~pl.col("rid").is_in(rejects["rid"].implode()))
     if any(moved.values()):
         there = rows.join(alive.select("rid", to="split"), on="rid", how="left", maintain_order="left")
@@ -77,23 +82,29 @@ def _leak_fields(recipe: Recipe, context: Context) -> tuple[str, ...]:
 
 def _carry_out(
     recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally, records: Records
-) -> tuple[pl.DataFrame, pl.DataFrame, list[pl.DataFrame], dict[str, int], Clusters | None]:
-    """The keys of the rows that are left, the rejects, the flags, how many rows each split lost or won by moves, and
-    the clusters.
+) -> tuple[pl.DataFrame, pl.DataFrame, list[pl.DataFrame], dict[str, int], Clusters | None, pl.DataFrame | None]:
+    """The keys of the rows that are left, the rejects, the flags, how many rows each split lost or won by moves, the
+    clusters, and which texts meet one of an evaluation split (None where nobody looked).
 
     Each judgement sees only the rows that earlier ones kept.
     """
     alive = keys
     rejects, flags = [], []
-    near = None
+    near = meetings = None
     moved = dict.fromkeys(SPLITS, 0)
     for use in recipe.steps:
         if use.step.kind != "judgement":
             continue
         for split, n in alive["split"].value_counts().iter_rows():
             tally.line(use.name, split).rows_in += n
-        judged = alive.filter("shared") if use.step.groups else alive
-        said = use.step.module.judge(judged, use.options, context, *([records] if use.step.reads else []))
+        step = use.step.module
+        reads = use.step.reads and bool(step.texts(use.options, context.task))
+        more: list[Any] = [records] if use.step.reads else []
+        if use.step.collects:
+            meetings = step.collect(keys, alive, use.options, context, records) if reads else None
+            more = [meetings]
+        judged = alive.filter("shared") if use.step.groups and not reads else alive
+        said = step.judge(judged, use.options, context, *more)
         said = said.join(judged.select("rid", "split"), on="rid")
         train = said.filter(pl.col("split") == "train")
         said = pl.concat([train, soften(said.filter(pl.col("split") != "train"), use.step.binding, "test")])
@@ -112,7 +123,7 @@ def _carry_out(
     clusters = None
     if use is not None and near is not None:
         clusters = find_clusters(near, all_rejects, figures(use.options, context.task))
-    return alive, all_rejects, flags, moved, clusters
+    return alive, all_rejects, flags, moved, clusters, meetings
 
 
 def _shared(recipe: Recipe, keys: pl.DataFrame, context: Context) -> pl.Expr:

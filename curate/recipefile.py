@@ -62,7 +62,7 @@ Scalar = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=str | in
 
 
 #: Overrides that name a file or a folder.
-_NAMING_FILES = ("segment.user_dict", "token_length.tokenizer", "blocklist.file")
+_NAMING_FILES = ("segment.user_dict", "token_length.tokenizer", "blocklist.file", "decontaminate.against")
 
 
 class Strict(BaseModel):
@@ -126,10 +126,13 @@ class Recipe(RecipeFields):
     @property
     def told_overrides(self) -> dict[str, Any]:
         """Its overrides as a run tells them: of a file or folder only the name, wherever on this machine it lies."""
-        return {
-            key: Path(str(value)).name if key in _NAMING_FILES and Path(str(value)).exists() else value
-            for key, value in self.overrides.items()
-        }
+
+        def told(value: Any) -> Any:
+            if isinstance(value, list):
+                return [told(one) for one in value]
+            return Path(str(value)).name if Path(str(value)).exists() else value
+
+        return {key: told(value) if key in _NAMING_FILES else value for key, value in self.overrides.items()}
 
     @property
     def leading(self) -> tuple[StepUse, ...]:
@@ -155,7 +158,7 @@ def load_recipe(name_or_path: str | Path, overrides: list[str] | tuple[str, ...]
     if "parts" in document.data and "source" not in document.data:
         raise other_kind(path, "recipe")
     applied = _override(document, problems, overrides)
-    steps = check_steps(document, problems)
+    steps = check_steps(document, problems, path.parent)
     fields = _check_fields(document, problems)
     _check_sense(document, problems, path)
     problems.check()

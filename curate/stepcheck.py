@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -16,9 +18,12 @@ from curate.yamlmarks import Document, Problems, Trail, did_you_mean
 #: The options that name fields of a record.
 _FIELD_OPTIONS = ("fields", "key", "field")
 #: What changes the text, and the steps that want it as it will be written: locate_answer for its places, chunk for
-#: whole numbers (half of one is not known), segment for its words. [手机号] must not be taken for an emoticon's mark.
+#: whole numbers (half of one is not known), segment for its words, decontaminate for what it compares. [手机号] must
+#: not be taken for an emoticon's mark.
 _CHANGES_TEXT = {
-    **dict.fromkeys(("normalise", "join_words", "strip_markup", "convert_script"), ("redact_pii", "locate_answer")),
+    **dict.fromkeys(
+        ("normalise", "join_words", "strip_markup", "convert_script"), ("redact_pii", "locate_answer", "decontaminate")
+    ),
     "redact_pii": ("locate_answer", "chunk", "segment"),
     "blocklist": ("segment",),
 }
@@ -44,8 +49,8 @@ class StepUse:
         return STEPS[self.name]
 
 
-def check_steps(document: Document, problems: Problems) -> tuple[StepUse, ...]:
-    """The steps of a recipe's raw data; what is wrong with them goes to `problems`."""
+def check_steps(document: Document, problems: Problems, folder: Path) -> tuple[StepUse, ...]:
+    """The steps of a recipe's raw data; what is wrong with them goes to `problems`. `folder` is the recipe file's."""
     raw = document.data.get("steps", [])
     if not isinstance(raw, list):
         problems.add(("steps",), "steps: must be a list, one '- step' a line")
@@ -64,6 +69,8 @@ def check_steps(document: Document, problems: Problems) -> tuple[StepUse, ...]:
         named.append((name, index))
         if task is not None:
             _check_fields(problems, trail, name, options, task)
+        if name == "decontaminate":
+            options = _check_benchmarks(document, problems, trail, options, folder)
         use = _options(problems, trail, name, options)
         if use is not None:
             uses.append(use)
@@ -109,6 +116,29 @@ def _options(problems: Problems, trail: Trail, name: str, options: dict[str, Any
         return None
 
 
+def _check_benchmarks(
+    document: Document, problems: Problems, trail: Trail, options: dict[str, Any], folder: Path
+) -> dict[str, Any]:
+    """The options with the paths of the benchmarks as they are from here: the recipe file's are relative to it."""
+    given = options.get("against")
+    files = [given] if isinstance(given, str) else given
+    if not isinstance(files, list) or not all(isinstance(name, str) and name for name in files):
+        return options  # the model says what is wrong
+    here = (*trail, "against")
+    paths = files if here in document.said else [str(folder / name) for name in files]
+    names = [Path(path).name for path in paths]
+    for index, path in enumerate(paths):
+        where = (*here, index) if isinstance(given, list) else here
+        if not Path(path).is_file():
+            beside = "the working folder" if paths is files else "the recipe file"
+            problems.add(where, f"{files[index]}: there is no such file; paths are relative to {beside}")
+        elif not os.access(path, os.R_OK):
+            problems.add(where, f"{files[index]}: the file can't be read; change its permissions")
+        elif names[index] in names[:index]:
+            problems.add(where, f"two benchmarks are called {names[index]!r}, by which rows are told: rename one")
+    return {**options, "against": paths}
+
+
 def _family(document: Document) -> Task | None:
     """The task of a recipe's raw data with the extra fields it names; what is wrong with those is said elsewhere."""
     task = TASKS.get(str(document.data.get("task")))
@@ -119,6 +149,10 @@ def _family(document: Document) -> Task | None:
 
 def _check_fields(problems: Problems, trail: Trail, name: str, options: dict[str, Any], task: Task) -> None:
     """Options that name fields of a record must name fields this task has."""
+    columns = options.get("columns") if name == "decontaminate" else None
+    for field in columns if isinstance(columns, dict) else ():
+        if field not in (options.get("key") or task.leak_key):
+            problems.add((*trail, "columns", field), f"{field!r} is not compared; name it in 'key' too", key=True)
     for option in _FIELD_OPTIONS:
         given = options.get(option)
         here = (*trail, option)
@@ -150,6 +184,8 @@ def _check_order(problems: Problems, named: list[tuple[str, int]]) -> None:
             problems.add(trail, f"{name!r} changes the text and must stand before {late[0]!r}", key=True)
         elif name == "redact_pii" and judged:
             problems.add(trail, f"{name!r} masks what is compared and must stand before {judged!r}", key=True)
+        elif name == "decontaminate" and "chunk" in seen:
+            problems.add(trail, f"{name!r} compares whole texts and must stand before 'chunk'", key=True)
         seen.append(name)
 
 

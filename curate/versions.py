@@ -29,8 +29,9 @@ def of(recipe: Recipe, source: Source) -> dict[str, str]:
         names += ["jieba", "rjieba"]
     if recipe.step("token_length") is not None:
         names.append("tokenizers")
-    near = recipe.step("near_dedup")
-    if near is not None and near.options.threshold != "off":
+    reading = (use for use in recipe.steps if use.step.reads)
+    compares = recipe.step("decontaminate") is not None
+    if compares or any(use.step.module.texts(use.options, recipe.family) for use in reading):
         names.append("numpy")
     script = recipe.step("convert_script")
     if script is not None and script.options.config != "off":
@@ -59,4 +60,9 @@ def _files(recipe: Recipe) -> dict[str, str]:
         from curate.steps.blocklist import read_words
 
         files["blocklist"] = read_words(blocklist.options.file)[1]
+    if (use := recipe.step("decontaminate")) is not None:
+        from curate.benchmark import sha256_of
+
+        files |= {f"benchmark {Path(path).name}": sha256_of(path) for path in sorted(use.options.against)}
+        use.step.module.benchmarks(use.options, recipe.family)
     return files

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from contract import check_run
+from near_by_hand import clusters, meets
 
 from curate.pipeline import curate_recipe
 from curate.recipefile import Recipe, load_recipe
 from curate.result import RunResult
 from curate.tasks import TASKS
-from curate.text.keys import compare_key
+from curate.text.keys import TURN, compare_key
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPES = (
@@ -170,18 +171,28 @@ def key_of(fields: Row, names: Iterable[str], by: str, symmetric: bool) -> Any:
 
 
 def judged(
-    rows: list[tuple[str, str, Row]], task_name: str, steps: list[Any]
+    rows: list[tuple[str, str, Row]], task_name: str, steps: list[Any], alike: dict[str, Row] | None = None
 ) -> tuple[dict[str, Row], dict[str, list[str]]]:
-    """What label_conflict, exact_dedup and leak_check must say of `rows` (id, split, record; by rid).
+    """What label_conflict, exact_dedup, near_dedup and leak_check must say of `rows` (id, split, record; by rid).
+
+    Likeness is looked for in every pair of rows: for a few hundred of them. Of more, `alike` are the rejects by id
+    that are taken for granted.
 
     `steps` are a recipe's step uses. Returns the rejects by id ({"step", "reason", "kept_id"}) and the flags by id.
     """
     gone: dict[str, Row] = {}
     flags: dict[str, list[str]] = defaultdict(list)
     for use in steps:
-        if use.name not in ("label_conflict", "exact_dedup", "leak_check"):
+        if use.name not in ("label_conflict", "exact_dedup", "near_dedup", "leak_check"):
             continue
-        said = _Judge(task_name, use.options, [row for row in rows if row[0] not in gone]).of(use.name)
+        judge = _Judge(task_name, use.options, [row for row in rows if row[0] not in gone])
+        if alike is not None:
+            said = [] if use.name == "near_dedup" else judge.of(use.name)
+            here = {name: row for name, row in alike.items() if row["step"] == use.name}
+            said += [(name, "reject", row["reason"], row["kept_id"]) for name, row in here.items()]
+        else:
+            said = judge.near_dedup() if use.name == "near_dedup" else judge.of(use.name)
+            said += judge.near_leaks(said) if use.name == "leak_check" else []
         evaluation = {name for name, split, _ in rows if split != "train"}
         for name, action, reason, kept in said:
             if action == "flag" or name in evaluation:
@@ -203,7 +214,10 @@ class _Judge:
     def __init__(self, task_name: str, options: Any, rows: list[tuple[str, str, Row]]) -> None:
         task = TASKS[task_name]
         self.rows, self.options, self.symmetric = rows, options, task.symmetric
-        self.key, self.leak_key = tuple(options.key or task.key), tuple(options.key or task.leak_key)
+        key = getattr(options, "key", ())
+        self.key, self.leak_key = tuple(key or task.key), tuple(key or task.leak_key)
+        self.texts = [field for field in self.leak_key if field in task.leak_key] or list(self.leak_key)
+        self.task = task
 
     def of(self, step: str) -> list[tuple[str, str, str, str | None]]:
         names = self.leak_key if step == "leak_check" else self.key
@@ -214,6 +228,69 @@ class _Judge:
         for group in groups.values():
             said += getattr(self, f"_{step}")(group)
         return said
+
+    def _text(self, fields: Row) -> str:
+        """What is compared by likeness: one text, the sides of a pair in an order of their own."""
+        parts = [
+            TURN.join(fields[name]) if isinstance(fields[name], list) else fields[name] or "" for name in self.texts
+        ]
+        keys = [_compared(part, "key") for part in parts]
+        return TURN.join(sorted(keys) if self.symmetric else keys)
+
+    def near_dedup(self) -> list[tuple[str, str, str, str | None]]:
+        if self.options.threshold == "off":
+            return []
+        threshold = float(self.options.threshold or (0.9 if self.symmetric else 0.8))
+        fixed = [name for name in (*self.task.key, "target") if name not in self.texts]
+        apart = []
+        for _, split, fields in self.rows:
+            label = fields.get("label") if self.symmetric else None
+            told = [_compared(fields[name] or "", "key") for name in fixed if name in fields]
+            apart.append((split, label, tuple(told)))
+        texts = [self._text(fields) for *_, fields in self.rows]
+        first = clusters(texts, threshold, groups=apart)
+        return [
+            (self.rows[i][0], "reject", "same_key" if texts[i] == texts[kept] else "near_text", self.rows[kept][0])
+            for i, kept in enumerate(first)
+            if i != kept
+        ]
+
+    def near_leaks(self, exact: list[tuple[str, str, str, str | None]]) -> list[tuple[str, str, str, str | None]]:
+        """What leak_check says of rows that no row of the other split is the same as."""
+        near, coverage = (None if it == "off" else float(it) for it in (self.options.near, self.options.coverage))
+        if near is None and coverage is None:
+            return []
+        rows = [(name, split, self._text(fields), self._fixed(fields)) for name, split, fields in self.rows]
+        rejected = {name for name, action, *_ in exact if action == "reject"}
+        flagged = {(name, reason) for name, action, reason, _ in exact if action == "flag"}
+        found: dict[str, tuple[int, bool, float, str]] = {}
+        said: list[tuple[str, str, str, str | None]] = []
+        for name, split, text, fixed in rows:
+            for other, there, known, same in rows:
+                if there in ("train", split) or split == "test" or fixed != same or known == text:
+                    continue
+                met = meets(known, text, near, coverage)
+                if (split == "train" and name in rejected) or (name, f"in_{there}") in flagged:
+                    continue
+                if met and met[2]:
+                    best = (-SPLITS.index(there), met[0] == "covers", -met[1], other)
+                    found[name] = min(found.get(name, best), best)
+        for name, split, *_ in rows:
+            if name in found:
+                there, covers, _, other = found[name]
+                how = f"{'covers' if covers else 'near'}_{SPLITS[-there]}"
+                said.append((name, "reject" if split == "train" else "flag", how, other))
+        for name, split, known, fixed in rows:
+            if split != "train" and (name, "in_train") not in flagged:
+                others = [text for _, there, text, same in rows if there == "train" and fixed == same]
+                ways = [met for text in others if text != known and (met := meets(known, text, near, coverage))]
+                if leaks := [met for met in ways if met[2]]:
+                    near_one = any(how == "near" for how, *_ in leaks)
+                    said.append((name, "flag", "near_train" if near_one else "covered_by_train", None))
+        return said
+
+    def _fixed(self, fields: Row) -> tuple[str, ...]:
+        return tuple(_compared(fields[name] or "", "key") for name in self.leak_key if name not in self.texts)
 
     def _label_conflict(self, group: list[tuple[str, str, Row]]) -> list[Any]:
         mixed = [s for s in SPLITS if len({r["label"] for _, split, r in group if split == s and r["label"]}) > 1]
@@ -313,8 +390,8 @@ def _links(written: list[tuple[str, str, Row]], lost: list[Row], recipe: Recipe)
             continue
         options = recipe.step(row["step"]).options  # type: ignore[union-attr]
         kept = there.get(row["kept_id"]) or gone[row["kept_id"]]["fields"]
-        # A capped row has no fields of its own, and nothing to compare; how near is near is counted in test_near_run.
-        same = kept and row["step"] != "near_dedup"
+        # A capped row has no fields of its own, and nothing to compare; how near is near is counted elsewhere.
+        same = kept and not is_alike(row["step"], row["reason"])
         names = options.key or (task.leak_key if row["step"] == "leak_check" else task.key) if same else ()
         if same and len({key_of(f, names, options.by, task.symmetric) for f in (row["fields"], kept)}) > 1:
             found.append(f"{row['id']}: is not the same as {row['kept_id']}, which was kept for it ({row['step']})")
@@ -326,13 +403,22 @@ def _links(written: list[tuple[str, str, Row]], lost: list[Row], recipe: Recipe)
     return found
 
 
-def judged_again(run: Path, recipe: Recipe) -> list[str]:
-    """The run's judgements against a recount over all rows that reached them (for recipes without a move or a cap)."""
+def is_alike(step: str, reason: str) -> bool:
+    """Whether a verdict is about likeness, not sameness."""
+    return step == "near_dedup" or (step == "leak_check" and not reason.startswith("in_"))
+
+
+def judged_again(run: Path, recipe: Recipe, likeness: bool = True) -> list[str]:
+    """The run's judgements against a recount over all rows that reached them (for recipes without a move or a cap).
+
+    Without `likeness`, what it says of like rows is taken for granted.
+    """
     rows = [(row["meta"]["id"], split, record(row)) for split in SPLITS for row in samples(run, split)]
     lost = {row["id"]: row for row in rejects(run) if row["step"] in JUDGEMENTS}
     rows += [(row["id"], row["split"], row["fields"]) for row in lost.values()]
     rows.sort(key=lambda row: (SPLITS.index(row[1]), row[0]))
-    gone, flags = judged(rows, recipe.task, list(recipe.steps))
+    alike = {name: row for name, row in lost.items() if is_alike(row["step"], row["reason"])}
+    gone, flags = judged(rows, recipe.task, list(recipe.steps), None if likeness else alike)
     told = {name: {key: row[key] for key in ("step", "reason", "kept_id")} for name, row in lost.items()}
     found = [
         f"{name}: {told.get(name, 'kept')}, recounted {gone.get(name, 'kept')}"
@@ -342,6 +428,7 @@ def judged_again(run: Path, recipe: Recipe) -> list[str]:
     for split in SPLITS:
         for row in samples(run, split):
             said = [f for f in filter(None, row["meta"]["flags"].split(",")) if f.partition(":")[0] in JUDGEMENTS]
+            said = [f for f in said if likeness or not is_alike(*f.split(":"))]
             if sorted(said) != sorted(flags.get(row["meta"]["id"], [])):
                 found.append(f"{row['meta']['id']}: flags {said}, recounted {flags.get(row['meta']['id'], [])}")
     return found

@@ -265,6 +265,7 @@ def _changes(row: Row, old: Row) -> list[str]:
         had = before.get(key)
         if isinstance(value, dict):
             had = {name: (had or {}).get(name, "") for name in value}
-        if value != (had if had is not None else type(value)()):
+        lacking = 1 if key == "cluster_size" else type(value)()  # a row whose run looked for no others is one row
+        if value != (had if had is not None else lacking):
             found.append(f"meta.{key}")
     return found + [f"meta.{key} is gone" for key in before if key not in meta]

@@ -10,6 +10,7 @@ from typing import Any
 
 from curate.card.files import ignored_line, source_table
 from curate.card.frontmatter import front_matter
+from curate.card.leaks import found_near, near_leaks_part
 from curate.card.markdown import cell, fence, line, link, table
 from curate.card.near import near_part
 from curate.card.numbers import count as _n
@@ -53,6 +54,7 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         "funnel": funnel_table(card, w),
         "leaks": _leaks(card, w),
         "leaks_note": w["leaks_note"].format(key=" + ".join(map(cell, card["leaks"]["key"]))),
+        **near_leaks_part(card, w),
         "labels": _labels(card, w),
         "conflicts": _conflicts(card, w),
         "duplicates": _duplicates(card, w),
@@ -148,6 +150,7 @@ def _found_leaks(card: Card, w: Words) -> list[str]:
         if before.get("sentences"):
             shared = _part(before["sentences"], before["sentences_of"])
             found.append(w["found_sentences"].format(**names, **shared))
+    found += found_near(card, w)
     return found or ([w["found_no_leak"]] if compared else [])
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from curate.lazy import pl
 from curate.rejects import printed_id
 from curate.steps import Context
+from curate.steps.leak_check import meeting_group
 from curate.text.keys import group_hash, key_column
 from curate.types import SPLITS
 
@@ -56,6 +57,29 @@ def leak_matrix(keys: pl.DataFrame, fields: tuple[str, ...], context: Context) -
                 cell |= {"contexts": shared["group"].n_unique(), "contexts_of": rows["group"].n_unique()}
             matrix[split][other] = cell
     return matrix
+
+
+def near_leaks(
+    matrix: dict[str, dict[str, Any]], keys: pl.DataFrame, meetings: pl.DataFrame, options: Any, context: Context
+) -> None:
+    """Add to each cell how many rows without the same text in the other split meet one there by leak_check's rules.
+
+    `near`: nearly the same text; `covered`: of the others, a text there holds enough of it; `covered_tenth`: at least
+    a tenth of a long one. `keys` are the rows that the matrix was made of.
+    """
+    rows = keys.select("split", group=meeting_group(options, context.task))
+    by_split = {split: rows.filter(pl.col("split") == split) for split in SPLITS}
+    for split, cells in matrix.items():
+        for other, cell in cells.items():
+            mine, there = by_split[split], by_split[other].select("group")
+            rest = mine.join(there.join(mine, on="group", how="semi"), on="group", how="anti")
+            met = meetings.join(there.join(meetings, on="group", how="semi"), on="group", how="semi")
+            counts = met.group_by(group="known").agg(
+                near=(~pl.col("covers")).any(),
+                covered=(pl.col("covers") & pl.col("leak")).any() & pl.col("covers").all(),
+                covered_tenth=pl.col("covers").any(),
+            )
+            cell |= rest.join(counts, on="group").select("near", "covered", "covered_tenth").sum().row(0, named=True)
 
 
 def _other_label(rows: pl.DataFrame, other: pl.DataFrame) -> int:

@@ -40,6 +40,32 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "sentences_after": ("句子重叠（之后）", "Sentences shared (after)"),
     "contexts": ("篇章重叠（之前）", "Contexts shared (before)"),
     "contexts_after": ("篇章重叠（之后）", "Contexts shared (after)"),
+    "leak_near_before": ("几乎相同（之前）", "Nearly the same (before)"),
+    "leak_near_after": ("几乎相同（之后）", "Nearly the same (after)"),
+    "leak_covered_before": ("被覆盖（之前）", "Covered (before)"),
+    "leak_covered_after": ("被覆盖（之后）", "Covered (after)"),
+    "leak_covered_tenth_before": ("覆盖一成以上（之前）", "A tenth covered (before)"),
+    "leak_covered_tenth_after": ("覆盖一成以上（之后）", "A tenth covered (after)"),
+    "leak_rule": ("与对方完全相同的行见上一张表，这里不计。", "Rows that are the same are in the table above only. "),
+    "leak_rule_near": (
+        "几乎相同：评测文本不超过 200 字，按“近似重复”的规则相似度不低于 {least}，数字也相同；超过 60 字的，"
+        "其按字的 13 元组有这样大的比例在一条文本里，也算被覆盖。",
+        "Nearly the same: an evaluation text of up to 200 characters, from a similarity of {least} on by the rules of "
+        "near_dedup, numbers alike; one above 60 is covered where one text holds this share of its 13-character "
+        "n-grams. ",
+    ),
+    "leak_rule_coverage": (
+        "被覆盖：评测文本超过 200 字，其 13 元组至少有 {least} 在对方的同一条文本里；覆盖一成只统计，不算泄漏。",
+        "Covered: of the 13-grams of an evaluation text above 200 characters at least {least} stand in one text of "
+        "the other split; a tenth is told and is no leak.",
+    ),
+    "benchmarks": ("外部评测集", "Benchmarks outside the corpus"),
+    "benchmark": ("文件", "File"),
+    "benchmarks_note": (
+        "每个文件的文本在语料的多少行中出现（相同、几乎相同或被覆盖）；训练集的这些行已剔除，其他划分只标记。",
+        "In how many rows texts of each file were met: the same, nearly the same or covered. Those of train were "
+        "removed, others are flagged.",
+    ),
     "no_leaks": ("只有一个划分，没有可以比较的。", "There is nothing to compare: the data has no evaluation split."),
     "labels": ("标签", "Labels"),
     "label": ("标签", "Label"),
@@ -169,6 +195,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "leak_removed": ("；这些训练行已移除。", "; those training rows were removed."),
     "leak_kept": ("；写出的数据中仍有 {rows} 行。", "; {rows} are still there in the data as written."),
+    "found_near_leak": (
+        "{split}另有 {rows} 行与{other}的某一行几乎相同，或大部分包含在其中；这些训练行已移除。",
+        "{rows} more rows of {split} are not in {other}, but nearly the same as a text there or largely inside one; "
+        "those training rows were removed.",
+    ),
     "found_no_leak": (
         "没有发现训练集与评测集的重叠。",
         "No overlap between training and evaluation rows was found.",
@@ -245,6 +276,15 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "in_test": ("也在测试集中", "also stands in test"),
     "in_validation": ("也在验证集中", "also stands in validation"),
     "in_train": ("也曾在训练集中", "also stood in train"),
+    "near_test": ("与测试集的一行几乎相同", "nearly the same as a row of test"),
+    "near_validation": ("与验证集的一行几乎相同", "nearly the same as a row of validation"),
+    "near_train": ("与训练集曾有的一行几乎相同", "nearly the same as a row that stood in train"),
+    "covers_test": ("含有测试集一段文本的大部分", "holds much of a text of test"),
+    "covers_validation": ("含有验证集一段文本的大部分", "holds much of a text of validation"),
+    "covered_by_train": ("大部分曾包含在训练集的一段文本里", "much of it stood in a text of train"),
+    "in_benchmark": ("也在外部评测集中", "also stands in a benchmark"),
+    "near_benchmark": ("与外部评测集的一段文本几乎相同", "nearly the same as a text of a benchmark"),
+    "covers_benchmark": ("含有外部评测集一段文本的大部分", "holds much of a text of a benchmark"),
     "over_cap": ("同类的行已经够多", "enough rows of its kind were kept"),
     "same_id": ("同一行在两份语料中，只算一次", "the same row stands in two of the runs and is counted once"),
     "in_other_corpus": (

@@ -6,7 +6,9 @@ A **judgement** looks at small keys of all rows at once:
     `columns(options, task) -> set[str]` names the key columns it needs (see `curate.text.keys`), and
     `judge(keys, options, context) -> verdicts` gets `rid`, `split`, `label` (both Enum), `order` and those columns;
     one that `reads` gets `records` too: `records(rids)` gives these rows as they are, a slice at a time, with the
-    comparison keys of the fields that its `texts(options, task)` names.
+    comparison keys of the fields that its `texts(options, task)` names. One that `collects` is a **reference**: its
+    `collect(keys, alive, options, context, records)` holds the texts of all rows against an index of some, slice by
+    slice, and `judge` gets what came of that in the place of `records`.
 A step never removes a row itself: it says what it thinks of one in a verdict, and the pipeline acts on it.
 """
 
@@ -33,6 +35,7 @@ class Step:
     share a key; it has nothing to say of a row that shares its key with no other, and need not be shown one.
     `choice`: nothing is wrong with the rows it rejects, they were merely not chosen; their texts aren't kept.
     `reads`: a judgement that asks for the texts of some rows.
+    `collects`: one that looks at the texts of all rows first (see above).
     """
 
     name: str
@@ -42,6 +45,7 @@ class Step:
     groups: bool = False
     choice: bool = False
     reads: bool = False
+    collects: bool = False
 
     @property
     def module(self) -> ModuleType:
@@ -128,11 +132,19 @@ STEPS: dict[str, Step] = {
         ),
         Step("locate_answer", "local", ("answer_not_in_context",)),
         Step("length", "local", ("too_short", "too_long")),
+        Step("decontaminate", "local", ("in_benchmark", "near_benchmark", "covers_benchmark")),
         Step("label_conflict", "judgement", ("conflicting_labels",), groups=True),
         Step("exact_dedup", "judgement", ("same_text", "swapped", "same_key"), groups=True),
         Step("near_dedup", "judgement", ("same_key", "near_text"), reads=True),
         Step("split", "judgement"),
-        Step("leak_check", "judgement", ("in_test", "in_validation"), groups=True),
+        Step(
+            "leak_check",
+            "judgement",
+            ("in_test", "in_validation", "near_test", "near_validation", "covers_test", "covers_validation"),
+            groups=True,
+            reads=True,
+            collects=True,
+        ),
         Step("balance", "judgement", ("over_ratio",), choice=True),
         Step("cap", "judgement", ("over_cap",), choice=True),
         Step("sample", "judgement", ("not_sampled",), choice=True),

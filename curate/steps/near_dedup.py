@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -16,7 +16,7 @@ from curate.text.keys import TURN, group_hash, key_column, key_text, within_spli
 from curate.text.minhash import banding
 
 
-def _number_or(word: str, least: float, most: float, whole: bool = False) -> BeforeValidator:
+def number_or(word: str, least: float, most: float, whole: bool = False) -> BeforeValidator:
     """A word, or a number in these bounds: said in one error, where pydantic has one for each kind of value."""
 
     def check(value: Any) -> Any:
@@ -32,11 +32,11 @@ def _number_or(word: str, least: float, most: float, whole: bool = False) -> Bef
 class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    threshold: Annotated[float | Literal["off"] | None, _number_or("off", 0.5, 1)] = Field(
+    threshold: Annotated[float | Literal["off"] | None, number_or("off", 0.5, 1)] = Field(
         default=None,
         description="least Jaccard similarity of the n-gram sets, 0.5 to 1, or off; default: 0.8, pairs 0.9",
     )
-    ngram: Annotated[int | Literal["auto"], _number_or("auto", 1, 16, whole=True)] = Field(
+    ngram: Annotated[int | Literal["auto"], number_or("auto", 1, 16, whole=True)] = Field(
         default="auto",
         description="characters an n-gram; auto: 2 in texts of 16 to 60 characters, 3 up to 200, 5 beyond",
     )
@@ -132,17 +132,19 @@ def judge(
     return said.with_columns(score=others["similarity"])
 
 
-def compared(rows: pl.DataFrame, task: Task, digits: str) -> pl.Series:
+def compared(rows: pl.DataFrame, task: Task, digits: str, fields: Sequence[str] = ()) -> pl.Series:
     """The text of each row that is compared: comparison keys, the sides of a pair in an order of their own.
 
-    Sides and utterances are joined by `TURN`, which counts as a character.
+    Sides and utterances are joined by `TURN`, which counts as a character. `fields`: those of the leak key.
     """
     parts = []
-    for field in task.leak_key:
+    for field in fields or task.leak_key:
         keys = rows[key_text(field)].fill_null("")
         parts.append((keys.str.replace_all(NUMBER, "0") if digits == "ignore" else keys).alias(field))
     if len(parts) == 1:
         return parts[0]
+    if len(parts) > 2 or not task.symmetric:
+        return pl.DataFrame(parts).select(pl.concat_str(parts, separator=TURN)).to_series()
     one, other = (pl.col(part.name) for part in parts)
     first = one <= other
     sides = [pl.when(first).then(one).otherwise(other), pl.when(first).then(other).otherwise(one)]

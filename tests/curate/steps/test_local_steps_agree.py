@@ -37,6 +37,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     *((task, "quality", {"max_run": 0.2, "max_repeat": 0.1}) for task in ("pair", "mrc", "dialogue")),
     *(("mrc", "blocklist", {"file": BLOCKED, "action": action}) for action in ("reject", "mask", "report")),
     ("dialogue", "blocklist", {"file": BLOCKED, "action": "mask"}),
+    ("classification", "decontaminate", {"against": BLOCKED}),
+    ("mrc", "decontaminate", {"against": BLOCKED, "key": ["question"]}),
 ]
 IDS = [f"{step}-{task}-{i}" for i, (task, step, _) in enumerate(CASES)]
 
