@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from curate.lazy import pl
-from curate.near import NUMBER, Rule, _members, rules_of
+from curate.near import NUMBER, Rule, members_of, rules_of
 from curate.text.hashing import hash_series
 from curate.text.shingles import Shingles, jaccard, mix, pieces, shingle
 
@@ -111,7 +111,7 @@ class _Near:
         import numpy as np
 
         self._rule = rule
-        mine = _members(texts, _lengths(texts), rule)
+        mine = members_of(texts, _lengths(texts), rule)
         self._texts, self.places = texts.gather(mine), places[mine]
         self._length = _lengths(self._texts)
         self._groups = _with_numbers(self._texts, groups[mine])
@@ -127,7 +127,7 @@ class _Near:
         import numpy as np
 
         rule = self._rule
-        mine = _members(texts, _lengths(texts), rule)
+        mine = members_of(texts, _lengths(texts), rule)
         for begin, piece in pieces(texts.gather(mine)):
             here = mine[begin : begin + len(piece)]
             length, salt = _lengths(piece), _with_numbers(piece, groups[here])

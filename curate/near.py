@@ -119,7 +119,7 @@ def _part(rules: tuple[Rule, ...], make: Callable[[], pl.Series]) -> Part:
         numbers[where.to_numpy()] = hash_series(told).to_numpy()
     members, looks = [], []
     for rule in rules:
-        chosen = _members(texts, length, rule)
+        chosen = members_of(texts, length, rule)
         members.append(chosen)
         some = texts.gather(chosen)
         if rule.n:
@@ -129,7 +129,7 @@ def _part(rules: tuple[Rule, ...], make: Callable[[], pl.Series]) -> Part:
     return Part(length, numbers, hash_series(texts).to_numpy(), members, looks)
 
 
-def _members(texts: pl.Series, length: Index, rule: Rule) -> Index:
+def members_of(texts: pl.Series, length: Index, rule: Rule) -> Index:
     """The texts a rule may have to judge: its own, and longer ones that one of its own may be like."""
     import numpy as np
 

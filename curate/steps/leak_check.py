@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,10 +18,6 @@ from curate.text.keys import group_hash, key_column
 
 if TYPE_CHECKING:
     from curate.known import Known
-
-#: A text of some row that meets one of an evaluation split: `group` and `known` are the two rows' group hashes,
-#: `covers` tells coverage from nearness, `score` is the coverage or the similarity, `leak` whether that is enough.
-MEETINGS = {"group": pl.UInt64, "known": pl.UInt64, "covers": pl.Boolean, "score": pl.Float64, "leak": pl.Boolean}
 
 
 class Options(BaseModel):
@@ -78,9 +74,10 @@ def collect(
     context: Context,
     records: Callable[[pl.Series], Iterator[pl.DataFrame]],
 ) -> pl.DataFrame:
-    """Every text that meets a text of validation or test, other than by being the same: a frame of `MEETINGS`.
+    """Every text that meets a text of validation or test, other than by being the same.
 
-    The texts of all rows are looked at, also of those that are gone by now: the card tells what there was before.
+    `group` and `known` are the two rows' group hashes, `covers` tells coverage from nearness, `score` is the coverage
+    or the similarity, `leak` whether that is enough. The texts of all rows are looked at, also of those that are gone by now: the card tells what there was before.
     `alive` knows the splits that rows were moved to. Which of its rows holds a text plays no part.
     """
     from curate.known import Known, blocks
@@ -90,12 +87,12 @@ def collect(
     moved = alive.filter(pl.col("split") != "train").select("rid")
     evaluation = rows.filter((pl.col("split") != "train") | pl.col("rid").is_in(moved["rid"].implode()))
     if not len(evaluation) or rows["split"].n_unique() + bool(len(moved)) < 2:
-        return pl.DataFrame(schema=MEETINGS)
+        return pl.DataFrame(schema=_meeting_columns())
     firsts = rows.filter(pl.col("group").is_first_distinct()).select("rid", "group", "apart")
     near, coverage = thresholds(options)
     read = partial(_with_texts, records, options, task)
     known = pl.concat(read(firsts.join(evaluation, on="group", how="semi", maintain_order="left"))).sort("group")
-    found = [pl.DataFrame(schema=MEETINGS)]
+    found = [pl.DataFrame(schema=_meeting_columns())]
     for begin, end in blocks(known["text"]):
         block = known[begin:end]
         index = Known(block["text"], block["apart"].to_numpy(), near, coverage)
@@ -125,11 +122,15 @@ def _with_texts(
         begun += len(frame)
 
 
+def _meeting_columns() -> dict[str, Any]:
+    return {"group": pl.UInt64, "known": pl.UInt64, "covers": pl.Boolean, "score": pl.Float64, "leak": pl.Boolean}
+
+
 def _meetings(index: Known, known: pl.Series, rows: pl.DataFrame) -> pl.DataFrame:
     found = index.find(rows["text"], rows["apart"].to_numpy())
     met = {"group": rows["group"].gather(found.text), "known": known.gather(found.known)}
     told = {"covers": found.covers, "score": found.score, "leak": found.leak}
-    return pl.DataFrame({**met, **told}, schema=MEETINGS).filter(pl.col("group") != pl.col("known"))
+    return pl.DataFrame({**met, **told}, schema=_meeting_columns()).filter(pl.col("group") != pl.col("known"))
 
 
 # ---- what is said

@@ -185,7 +185,7 @@ def test_the_other_verb(capsys: pytest.CaptureFixture[str], args: list[str], sai
 
 def test_validate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert main(["validate", "lcqmc"]) == 0
-    assert capsys.readouterr().out.startswith("lcqmc: ok (lcqmc 1.0.0, task pair, 6 steps)")
+    assert capsys.readouterr().out.startswith("lcqmc: ok (lcqmc 1.0.0, task pair, 7 steps)")
     seen: list[Path] = []
     stub(monkeypatch, "curate.run", check_run=seen.append)
     assert main(["validate", str(tmp_path)]) == 0

@@ -72,7 +72,7 @@ def test_preview_shows_rows_of_every_recipe(name: str) -> None:
 def test_preview_shows_changes_and_rejects(source: Path) -> None:
     text = preview(lcqmc(), [str(source)], 10)
     assert "the first 8 rows" in text
-    assert "label_conflict, exact_dedup, leak_check" in text
+    assert "label_conflict, exact_dedup, near_dedup, leak_check" in text
     assert "Ａ股今天涨了吗⟨U+200B⟩" in text
     assert "A股今天涨了吗\n" in text
     assert "rejected by read: too_few_columns (train.tsv:4)" in text
