@@ -29,6 +29,13 @@ UNPACKED_BYTES = 256 << 20
 UNPACKED_RATIO = 100
 #: More members than any corpus has: each costs an inode.
 MEMBERS = 200_000
+#: A tar header that goes on in a block of its own (a long name, say) is read at once: no honest one is this large.
+_HEADER_BYTES = 1 << 20
+_EXTENDED = frozenset(
+    (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+)
+#: xz may ask for any memory to unpack with; its own strongest setting takes 65 MiB.
+_XZ_MEMORY = 256 << 20
 _CHUNK = 1 << 20
 
 #: What reading a damaged archive raises, by the modules that read it.
@@ -44,9 +51,51 @@ _DAMAGED = (
     OverflowError,
     NotImplementedError,
 )
-_OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
 _SUFFIXES = {"gzip": (".gz", ".gzip"), "bzip2": (".bz2",), "xz": (".xz", ".lzma")}
 _FOREIGN = {"rar": "rar", "7z": "7z", "zstd": "zstd"}
+
+
+class _Xz:
+    """The bytes of an xz file, unpacked in bounded memory, which `lzma.open` can't be told."""
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self._path, self._file = path, path.open("rb")
+        self._decoder = self._begin()
+
+    @staticmethod
+    def _begin() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+
+    def read(self, size: int) -> bytes:
+        data = b""
+        while not data:
+            packed = b""
+            if self._decoder.eof:  # more streams may follow, and zeros that only fill up
+                packed = (self._decoder.unused_data or self._file.read(_CHUNK)).lstrip(b"\0")
+                if not packed:
+                    return b""
+                self._decoder = self._begin()
+            elif self._decoder.needs_input and not (packed := self._file.read(_CHUNK)):
+                raise EOFError
+            try:
+                data = self._decoder.decompress(packed, size)
+            except lzma.LZMAError as error:
+                if "limit" not in str(error):
+                    raise
+                raise UserError(
+                    f"{self._path}: needs more than {_XZ_MEMORY >> 20} MiB of memory to be unpacked:"
+                    " unpack it yourself and give the folder"
+                ) from None
+        return data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+
+_OPENERS: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": _Xz}
 
 
 @dataclass(frozen=True)
@@ -102,9 +151,15 @@ def unpack(path: Path, kind: str, folder: Path) -> tuple[list[Member], list[str]
 
 def clean_name(name: str) -> str:
     """A member's name as it is shown and matched: forward slashes, no drive, no root, no `.` or `..`, no controls."""
-    name = re.sub(r"[\x00-\x1f\x7f]", "", name.replace("\\", "/"))
+    name = re.sub(r"[\x00-\x1f\x7f-\x9f]", "", name.replace("\\", "/"))
     name = re.sub(r"^[A-Za-z]:(?=/)", "", name)
     return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
+
+
+def told_name(name: str) -> str:
+    """A name from bytes that are no UTF-8 (Python keeps them as half characters): mostly GBK, packed in China."""
+    raw = name.encode("utf-8", "surrogateescape") if any("\udc80" <= char <= "\udcff" for char in name) else None
+    return name if raw is None else raw.decode("gb18030", "replace")
 
 
 def is_hidden(name: str) -> bool:
@@ -230,7 +285,17 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 
 class _StrictInfo(tarfile.TarInfo):
-    """tarfile takes a broken header after the first member for the end of the archive: here it is damage."""
+    """tarfile takes a broken header after the first member for the end of the archive: here it is damage.
+
+    And it reads what belongs to a header in one piece, however long that says it is.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _EXTENDED and info.size > _HEADER_BYTES:
+            raise ReadError(f"a header of {info.size:,} bytes")
+        return info
 
     @classmethod
     def fromtarfile(cls, tarfile: TarFile) -> Self:
@@ -280,7 +345,7 @@ def _unpack_tar(path: Path, kind: str, folder: Path, budget: _Budget) -> tuple[l
         # As a stream ("r|"): forwards only, so nothing can come out uncounted.
         with tarfile.open(fileobj=counted, mode="r|", tarinfo=_StrictInfo) as archive:
             for info in archive:
-                name = clean_name(info.name)
+                name = clean_name(told_name(info.name))
                 if info.isdir() or not name or is_hidden(name):
                     continue
                 stream = archive.extractfile(info) if info.isreg() else None
@@ -289,7 +354,8 @@ def _unpack_tar(path: Path, kind: str, folder: Path, budget: _Budget) -> tuple[l
                     continue
                 budget.member()
                 target = folder / f"{len(members):06d}"
-                _copy(stream, target, None)
+                # What a sparse file is said to hold comes from no stream, so it is counted as it is written.
+                _copy(stream, target, budget if info.issparse() else None)
                 members.append(Member(target, name))
         # What follows the end mark holds the checksum of a compressed stream: read on, or its damage goes unseen.
         while counted.read(_CHUNK):

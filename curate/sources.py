@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from curate.archives import archive_kind, is_hidden, unpack
+from curate.archives import archive_kind, is_hidden, told_name, unpack
 from curate.binary import KINDS, binary_info, binary_kind
 from curate.naming import row_prefixes, split_of
 from curate.text.decode import FileInfo, no_text, sniff
 from curate.types import SPLITS, File, UserError
+from curate.unchanged import Changed
 
 #: Names listed in an error before it says how many more there are.
 _SHOWN = 12
@@ -168,7 +169,7 @@ def folder_files(folder: Path) -> list[tuple[Path, str]]:
         for name in files:
             path = Path(root, name)
             if not is_hidden(name) and path.is_file():
-                found.append((path, path.relative_to(folder).as_posix()))
+                found.append((path, told_name(path.relative_to(folder).as_posix())))
     return sorted(found, key=lambda entry: entry[1])
 
 
@@ -323,6 +324,8 @@ def _sniff_all(found: list[_Found], file_rows: bool, binary: bool) -> dict[Path,
     for path, name in sorted(wanted.items(), key=lambda entry: entry[1]):
         try:
             infos[path] = _look_at(path, name, binary)
+        except Changed:
+            raise
         except UserError as error:
             if file_rows and os.access(path, os.R_OK):
                 infos[path] = no_text(path, error.messages[0])
@@ -343,7 +346,7 @@ def _look_at(path: Path, name: str, binary: bool) -> FileInfo:
             f"{name}: is {KINDS[kind]}, which this recipe's reader can't read: give the corpus's text file, "
             "or a recipe whose reader is rows"
         )
-    return binary_info(path, kind)
+    return binary_info(path, name, kind)
 
 
 def _files_of(
@@ -357,7 +360,8 @@ def _files_of(
     members = split_members(found.path, infos[found.path]) if split_members and found.partner is None else []
     inner = [(inside, member) for member in members if (inside := split_of(member))]
     if not inner:
-        return [File(path=found.path, name=found.name, split=split, number=0, partner=found.partner)]
+        partner = infos[found.partner] if found.partner else None
+        return [File(found.path, found.name, split, number=0, partner=found.partner, partner_info=partner)]
     if named:
         mine = [pair for pair in inner if pair[0] == split]
         if not mine:

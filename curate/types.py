@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
+    from curate.text.decode import FileInfo
+
 #: The splits a run may have, from the least protected to the most.
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 #: A rid is `file number << RID_BITS | row in file`.
@@ -20,12 +22,19 @@ class UserError(Exception):
 
     def __init__(self, *messages: str) -> None:
         super().__init__("\n".join(messages))
-        self.messages = [" ".join(message.split()) for message in messages]
+        self.messages = [_one_line(message) for message in messages]
+
+
+def _one_line(text: str) -> str:
+    """One line that a terminal only shows: file names and rows may hold escapes that it would obey."""
+    text = " ".join(text.split())
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of one split. `partner`: the target side of a parallel pair; `member`: a split inside a JSON object.
+    """One file of one split. `partner`: the target side of a parallel pair (and its info, where it was looked at);
+    `member`: a split inside a JSON object.
 
     `reader` is the one to read it where that is not for the recipe to say.
     """
@@ -38,6 +47,7 @@ class File:
     member: str | None = None
     prefix: str = ""
     reader: str | None = None
+    partner_info: FileInfo | None = None
 
 
 @dataclass(frozen=True)

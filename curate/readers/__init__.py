@@ -1,15 +1,16 @@
 """Readers: one layout a file, each `fits(head)` and `read(file, info, options, block_rows)`.
 
-A new layout is one file here and one line in `READERS`.
+A new layout is one file here and one line in `_READERS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from curate.binary import KINDS
 from curate.readers import blocks, cmrc, dialogue, file_label, folders, lcsts, nlu, parallel, rows, squad, table
+from curate.readers.bounds import bounded
 from curate.readers.options import ReadOptions
 from curate.text.decode import FileInfo
 from curate.types import File, Records
@@ -29,7 +30,7 @@ class Reader:
     binary: tuple[str, ...] = ()
 
 
-READERS: dict[str, Reader] = {
+_READERS: dict[str, Reader] = {
     "table": Reader(table.fits, table.read),
     "squad": Reader(squad.fits, squad.read),
     "cmrc": Reader(cmrc.fits, cmrc.read),
@@ -42,3 +43,4 @@ READERS: dict[str, Reader] = {
     "file_label": Reader(file_label.fits, file_label.read),
     "rows": Reader(rows.fits, rows.read, tuple(KINDS)),
 }
+READERS = {name: replace(reader, read=bounded(reader.read)) for name, reader in _READERS.items()}

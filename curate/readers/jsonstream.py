@@ -14,6 +14,13 @@ _NO_SPACE = re.compile(r"[^ \t\n\r]")
 MAX_ITEM = 1 << 26
 
 
+def what_is_wrong(error: RecursionError | ValueError) -> str:
+    """What Python's reader can't take although it is JSON, in words that say how to mend it."""
+    if isinstance(error, RecursionError):
+        return "lists and objects are nested too deeply, which no corpus needs: take that value out"
+    return "a whole number has more digits than can be read: write it as a string, or take it out"
+
+
 class JsonStream:
     """A cursor over blocks of text: only the unread rest of the last blocks is kept."""
 
@@ -59,7 +66,7 @@ class JsonStream:
                     continue
                 self.fail(error.msg, error.pos)
             except (RecursionError, ValueError) as error:
-                self.fail(f"{type(error).__name__}: {error}")
+                self.fail(what_is_wrong(error))
             # A number near the block's end may go on: `1` of `1.5`, or of `1e-5` cut before the 5.
             near = end >= len(self._buffer) - 3
             if near and self._buffer[end - 1] not in '"]}' and self._refill():

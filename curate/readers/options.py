@@ -51,7 +51,12 @@ def rid(file: File, row: int) -> int:
 
 def reject(file: File, row: int, reason: str, raw: str, line: int) -> ReadReject:
     """A reject whose raw text is cut and can be written as UTF-8."""
-    return ReadReject(rid(file, row), reason, mend(raw[:RAW_LIMIT]), line)
+    return cut_reject(rid(file, row), reason, raw, line)
+
+
+def cut_reject(rid: int, reason: str, raw: str, line: int) -> ReadReject:
+    """The same of a row whose rid is known."""
+    return ReadReject(rid, reason, mend(raw[:RAW_LIMIT]), line)
 
 
 def mend(text: str) -> str:

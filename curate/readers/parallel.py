@@ -31,13 +31,15 @@ def read(file: File, info: FileInfo, options: ReadOptions, block_rows: int) -> I
             "(source/target, src/tgt, article/summary) and give their folder"
         )
     counts: Counter[str] = Counter()
-    rows = _pairs(file, info, file.partner, counts)
+    rows = _pairs(file, info, file.partner, file.partner_info or sniff(file.partner), counts)
     yield from collect(file, options, block_rows, rows, counts)
 
 
-def _pairs(file: File, info: FileInfo, partner: Path, counts: Counter[str]) -> Iterator[tuple[Any, ...]]:
+def _pairs(
+    file: File, info: FileInfo, partner: Path, partner_info: FileInfo, counts: Counter[str]
+) -> Iterator[tuple[Any, ...]]:
     texts = _Side(file.path, info, counts)
-    summaries = _Side(partner, sniff(partner), counts)
+    summaries = _Side(partner, partner_info, counts)
     while True:
         left, right = texts.take(_BLOCK), summaries.take(_BLOCK)
         if len(left) != len(right):

@@ -82,9 +82,9 @@ def read(file: File, info: FileInfo, options: ReadOptions, block_rows: int) -> I
 def open_rows(file: File, info: FileInfo, options: ReadOptions, counts: Counter[str]) -> Rows:
     """The rows of a file as they stand in it; `counts` is added to while they are taken."""
     if info.encoding == "parquet" and info.binary:
-        return _parquet(_by_name(file, options))
+        return _parquet(_by_name(file, options), info)
     if info.binary:
-        cells = ((n, cells, "") for n, cells in sheet_rows(file.path, file.name, counts))
+        cells = ((n, cells, "") for n, cells in sheet_rows(file.path, file.name, counts, info.stamp))
         return _cells(file, cells, options, counts)
     start = next((text for block in read_blocks(file.path, info, HEAD) if (text := block.lstrip())), "")
     if start.startswith("["):
@@ -167,12 +167,12 @@ def _item(number: int, value: Any, raw: str) -> Item | Problem:
 # ---- columns
 
 
-def _parquet(file: File) -> Rows:
+def _parquet(file: File, info: FileInfo) -> Rows:
     try:
         frame = pl.scan_parquet(file.path, glob=False)
         names = frame.collect_schema().names()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _no_parquet(file, error) from None
+        raise _no_parquet(file, info, error) from None
 
     def rows(columns: list[str] | None, end: int | None = None) -> Iterator[Item | Problem]:
         wanted = frame if columns is None else frame.select(columns)
@@ -181,7 +181,9 @@ def _parquet(file: File) -> Rows:
             try:
                 part = wanted.slice(first, _PARQUET_ROWS if end is None else end).collect()
             except (pl.exceptions.PolarsError, OSError) as error:
-                raise _no_parquet(file, error) from None
+                raise _no_parquet(file, info, error) from None
+            if info.stamp is not None:
+                info.stamp.check(file.path)
             yield from (Item(n, values) for n, values in enumerate(part.iter_rows(named=True), first + 1))
             if not len(part):
                 return
@@ -190,7 +192,9 @@ def _parquet(file: File) -> Rows:
     return Rows(names, list(rows(None, HEAD_ROWS)), rows)
 
 
-def _no_parquet(file: File, error: Exception) -> UserError:
+def _no_parquet(file: File, info: FileInfo, error: Exception) -> UserError:
+    if info.stamp is not None:
+        info.stamp.check(file.path)
     what = str(error).split("\n")[0]
     return UserError(f"{file.name}: can't be read as Parquet ({what}): it may be cut short, get it again")
 

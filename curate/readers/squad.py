@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from curate.readers.jsonstream import what_is_wrong
 from curate.readers.options import Problem, ReadOptions, collect
 from curate.text.decode import FileInfo, read_text
 from curate.types import File, Records, UserError
@@ -62,7 +63,7 @@ def _load(file: File, info: FileInfo) -> Any:
         where = f"{file.name}:{error.lineno}:{error.colno}"
         raise UserError(f"{where}: is not valid JSON ({error.msg}): the file may be cut short, get it again") from None
     except (RecursionError, ValueError) as error:
-        raise UserError(f"{file.name}:1:1: is not usable JSON ({type(error).__name__}): {error}") from None
+        raise UserError(f"{file.name}: is not usable JSON: {what_is_wrong(error)}") from None
 
 
 def _questions(articles: list[Any], keys: Keys, counts: Counter[str]) -> Iterator[tuple[Any, ...] | Problem]:

@@ -56,7 +56,7 @@ def read(file: File, info: FileInfo, options: ReadOptions, block_rows: int) -> I
         counts["header"] = 1
         counts["blank_lines"] = above - 1
     if layout.delimiter == "\t" and options.limit is None and tsv.plain(info, layout.width, above):
-        blocks = tsv.from_bytes(file.path, above, layout.width, block_rows)
+        blocks = tsv.from_bytes(file.path, info, above, layout.width, block_rows)
     else:
         lines = islice(chain.from_iterable(read_lines(file.path, info)), above, None)
         cut = tsv.from_lines if layout.delimiter == "\t" else _csv_blocks

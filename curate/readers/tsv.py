@@ -69,13 +69,13 @@ def plain(info: FileInfo, width: int, above: int) -> bool:
     return width > 1 and above < 2 and info.encoding == "utf-8" and info.newline == "\n" and not info.nul
 
 
-def from_bytes(path: Path, above: int, width: int, size: int) -> Iterator[Block]:
+def from_bytes(path: Path, info: FileInfo, above: int, width: int, size: int) -> Iterator[Block]:
     """What `from_lines` makes of the lines below the header (`above` is 1 if there is one) of a file that is `plain`.
 
     polars cuts the bytes itself. Only where that isn't certain to give the same rows, the lines are looked at.
     """
     line = 1
-    for data in byte_lines(path):
+    for data in byte_lines(path, info):
         if line <= above:
             data = data.partition(b"\n")[2]
             line += 1

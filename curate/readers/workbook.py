@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.types import UserError
+from curate.unchanged import Stamp
 
 _PACKAGE = "python-calamine"
 
@@ -25,9 +26,11 @@ def calamine_package() -> str:
     return _PACKAGE
 
 
-def sheet_rows(path: Path, name: str, counts: Counter[str]) -> Iterator[tuple[int, list[Any]]]:
+def sheet_rows(
+    path: Path, name: str, counts: Counter[str], stamp: Stamp | None = None
+) -> Iterator[tuple[int, list[Any]]]:
     """(row number, cells) of the first sheet that holds anything; blank cells are None, blank rows only counted."""
-    for _, rows in sheets(path, name):
+    for _, rows in sheets(path, name, stamp):
         empty = True
         for number, cells in enumerate(rows, 1):
             if any(cell is not None for cell in cells):
@@ -39,7 +42,7 @@ def sheet_rows(path: Path, name: str, counts: Counter[str]) -> Iterator[tuple[in
             return
 
 
-def sheets(path: Path, name: str) -> Iterator[tuple[str, Iterator[list[Any]]]]:
+def sheets(path: Path, name: str, stamp: Stamp | None = None) -> Iterator[tuple[str, Iterator[list[Any]]]]:
     """The name and the rows of every sheet of cells, in the order of the workbook."""
     calamine_package()
     from python_calamine import CalamineError, SheetTypeEnum, load_workbook
@@ -48,9 +51,13 @@ def sheets(path: Path, name: str) -> Iterator[tuple[str, Iterator[list[Any]]]]:
         book = load_workbook(path)
         for sheet in book.sheets_metadata:
             if sheet.typ == SheetTypeEnum.WorkSheet:  # not a chart
-                rows = book.get_sheet_by_name(sheet.name).iter_rows()
+                rows = book.get_sheet_by_name(sheet.name).iter_rows()  # all in memory now
+                if stamp is not None:
+                    stamp.check(path)
                 yield sheet.name, ([_cell(cell) for cell in row] for row in rows)
     except (CalamineError, OSError, ValueError) as error:
+        if stamp is not None:
+            stamp.check(path)
         raise UserError(f"{name}: can't be read as an Excel workbook ({error}): save it again, or as CSV") from None
 
 

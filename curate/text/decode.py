@@ -15,6 +15,7 @@ from pathlib import Path
 from curate.ahead import Behind
 from curate.lazy import pl
 from curate.types import UserError
+from curate.unchanged import Stamp, blocks
 
 #: Bytes read at a time; fewer while they are only looked at, so that their memory stays in the cache.
 BLOCK = 4 << 20
@@ -81,7 +82,8 @@ class FileInfo:
     """What one look at a file's bytes says: `undecodable` characters are read as U+FFFD, `nul` ones are dropped.
 
     `problem` says why a file is no text; it is for readers whose files are rows, which may lack one. Of a file that
-    some reader knows though it is no text (`binary`), `encoding` names the kind.
+    some reader knows though it is no text (`binary`), `encoding` names the kind. With a `stamp` the file is read only
+    as it was when it was looked at.
     """
 
     bytes: int
@@ -92,6 +94,7 @@ class FileInfo:
     newline: str
     problem: str = ""
     binary: bool = False
+    stamp: Stamp | None = None
 
 
 @dataclass
@@ -101,6 +104,7 @@ class _Scan:
     `whole` are the bytes of a small file, which need not be read again.
     """
 
+    stamp: Stamp
     whole: bytes | None = None
     size: int = 0
     sha256: str = ""
@@ -138,7 +142,7 @@ def sniff(path: Path, name: str | None = None, block: int = SNIFF_BLOCK) -> File
     """
     name = name or path.name
     try:
-        scan = _scan(path, block)
+        scan = _scan(path, name, block)
         _refuse_binary(name, scan)
         encoding, tally = _choose(path, name, scan, block)
     except OSError as error:
@@ -156,6 +160,7 @@ def sniff(path: Path, name: str | None = None, block: int = SNIFF_BLOCK) -> File
         nul=counts.nul,
         undecodable=0 if tally is None else tally.broken,
         newline=_newline(counts.cr, counts.lf, counts.crlf),
+        stamp=scan.stamp,
     )
 
 
@@ -167,7 +172,7 @@ def no_text(path: Path, problem: str) -> FileInfo:
 
 def read_blocks(path: Path, info: FileInfo, block: int = BLOCK) -> Iterator[str]:
     """The file's text in blocks: byte order mark and NULs dropped, undecodable bytes replaced by U+FFFD."""
-    for text in _decode(_chunks(path, block), info.encoding, "replace"):
+    for text in _decode(blocks(path, info.stamp, block), info.encoding, "replace"):
         if info.nul:
             text = text.replace("\0", "")
         if text:
@@ -221,16 +226,15 @@ def read_lines(path: Path, info: FileInfo, block: int = BLOCK) -> Iterator[list[
         yield waiting
 
 
-def byte_lines(path: Path, block: int = BLOCK) -> Iterator[bytes]:
+def byte_lines(path: Path, info: FileInfo, block: int = BLOCK) -> Iterator[bytes]:
     """The file's bytes in blocks of whole lines, each ended by a line feed but perhaps the last."""
     open_line: list[bytes] = []  # as in `read_lines`: one huge line must not be copied again and again
-    with path.open("rb") as file:
-        while data := file.read(block):
-            cut = data.rfind(b"\n") + 1
-            if cut:
-                yield b"".join((*open_line, memoryview(data)[:cut]))
-                open_line = []
-            open_line.append(data[cut:])
+    for data in blocks(path, info.stamp, block):
+        cut = data.rfind(b"\n") + 1
+        if cut:
+            yield b"".join((*open_line, memoryview(data)[:cut]))
+            open_line = []
+        open_line.append(data[cut:])
     if last := b"".join(open_line):
         yield last
 
@@ -241,13 +245,13 @@ def _newline(cr: int, lf: int, crlf: int) -> str:
     return "\r\n" if crlf * 2 > lf else "\n"
 
 
-def _scan(path: Path, block: int) -> _Scan:
-    scan = _Scan()
+def _scan(path: Path, name: str, block: int) -> _Scan:
+    scan = _Scan(Stamp.of(name, path))
     digest = hashlib.sha256()
     begun = before = b""
     # hashlib lets go of the interpreter: the hash is taken beside the looking.
-    with path.open("rb") as file, Behind(depth=16) as hashing:
-        while data := file.read(block):
+    with Behind(depth=16) as hashing:
+        for data in blocks(path, scan.stamp, block):
             if scan.size or len(data) == block:
                 hashing.call(digest.update, data)
             else:  # the only block of a small file: a thread would cost more than it saves
@@ -278,7 +282,7 @@ def _scan(path: Path, block: int) -> _Scan:
 
 def _again(path: Path, scan: _Scan, block: int) -> Iterable[bytes]:
     """The bytes of a file that was looked at already."""
-    return _chunks(path, block) if scan.whole is None else (scan.whole,)
+    return blocks(path, scan.stamp, block) if scan.whole is None else (scan.whole,)
 
 
 def _last_character(data: bytes) -> int:
@@ -390,9 +394,3 @@ def _decode(data: Iterable[bytes], encoding: str, errors: str) -> Iterator[str]:
     for some in data:
         yield decoder.decode(some)
     yield decoder.decode(b"", True)
-
-
-def _chunks(path: Path, block: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while data := file.read(block):
-            yield data

@@ -72,7 +72,7 @@ def read_path(
     """Reads a file and checks what must hold for every one of them."""
     task = task or TASK[reader]
     kind = binary_kind(path)
-    info = binary_info(path, kind) if kind else sniff(path)
+    info = binary_info(path, path.name, kind) if kind else sniff(path)
     options = ReadOptions(task, {"0": "不同", "1": "相同"} if labels is None else labels, columns, limit, extra)
     file = File(path, name or path.name, "train", NUMBER, partner, member)
     blocks = list(READERS[reader].read(file, info, options, block_rows))

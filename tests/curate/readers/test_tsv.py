@@ -32,7 +32,7 @@ def everything(blocks, width):
 def both(path: Path, above: int, width: int, size: int = 4):
     lines = islice(chain.from_iterable(read_lines(path, INFO)), above, None)
     slow = everything(tsv.from_lines(lines, above + 1, width, 1000, None), width)
-    return everything(tsv.from_bytes(path, above, width, size), width), slow
+    return everything(tsv.from_bytes(path, INFO, above, width, size), width), slow
 
 
 @settings(max_examples=300)
@@ -57,9 +57,9 @@ def test_over_several_blocks(tmp_path, monkeypatch):
     path = tmp_path / "long.tsv"
     odd = {30: "\n", 60: "只有一格\n", 90: "a\tb\tc\n", 91: "a\tb\r\n", 120: "\ufeff左\t右\n"}
     path.write_text("".join(odd.get(i, f"第{i}行\t{i * 'x'}\n") for i in range(150)) + "末\t行", "utf-8")
-    blocks = decode.byte_lines(path, 100)
+    blocks = decode.byte_lines(path, INFO, 100)
     assert sum(1 for _ in blocks) > 50
-    monkeypatch.setattr(tsv, "byte_lines", lambda path: decode.byte_lines(path, 100))
+    monkeypatch.setattr(tsv, "byte_lines", lambda path, info: decode.byte_lines(path, info, 100))
     fast, slow = both(path, 0, 2)
     assert fast == slow
     assert fast[3] == 150
@@ -70,6 +70,6 @@ def test_plain_lines_are_never_made_python_texts(tmp_path, monkeypatch, size):
     path = tmp_path / "plain.tsv"
     path.write_text("甲\t乙\t1\n" * 10, "utf-8")
     monkeypatch.setattr(tsv, "_lines", None)
-    blocks = list(tsv.from_bytes(path, 0, 3, size))
+    blocks = list(tsv.from_bytes(path, INFO, 0, 3, size))
     assert [block.rows for block in blocks] == ([3, 3, 3, 1] if size == 3 else [10])
     assert {tuple(row) for block in blocks for row in zip(*block.cut(3), strict=True)} == {("甲", "乙", "1")}

@@ -163,7 +163,7 @@ def test_utf8_is_what_python_decodes(tmp_path_factory: pytest.TempPathFactory, d
         utf8 = True
     except UnicodeDecodeError:
         utf8 = False
-    assert decode._scan(path, block).utf8 is utf8
+    assert decode._scan(path, "bytes", block).utf8 is utf8
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
