@@ -9,7 +9,6 @@ which files are listed never show in the bytes.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -30,8 +29,10 @@ from curate.result import RunResult, finish
 from curate.run import check_place, fingerprint, run_folder
 from curate.sources import Source, open_source
 from curate.steps import Context
+from curate.store import MEMORY, Store
 from curate.tally import Tally
 from curate.types import SPLITS, UserError
+from curate.work import work_folder
 from curate.writing import write_slices
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 #: Rows a slice.
 SLICE_ROWS = 65_536
+#: What slices on disk look like: with another number, none that an older version left is gone on from.
+LAYOUT = 1
 
 
 def curate_recipe(
@@ -54,6 +57,7 @@ def curate_recipe(
     formats: Sequence[str] = (),
     report: Callable[[str], None] = lambda message: None,
     slice_rows: int = SLICE_ROWS,
+    memory: int = MEMORY,
 ) -> RunResult:
     """Carry out a recipe. Raises UserError for anything that is wrong with the input; then nothing is left behind.
 
@@ -66,9 +70,9 @@ def curate_recipe(
     tokens = token_counter(recipe)
     context = Context(recipe.family, dict(recipe.labels), seed, workers or os.cpu_count() or 1, templates, tokens)
     with ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jingtiao-")))
+        work = stack.enter_context(work_folder(place))
         report("reading the source")
-        source = open_recipe_source(recipe, sources, work)
+        source = open_recipe_source(recipe, sources, work.source)
         used = versions.of(recipe, source)
         sha = fingerprint(
             {
@@ -86,10 +90,13 @@ def curate_recipe(
         finished = check_place(place, sha, force)
         if finished is not None:
             return RunResult(place, "up to date", sha, finished, export(place, formats, report))
-        run = stack.enter_context(run_folder(place))
+        run = stack.enter_context(run_folder(work))
         tally = Tally()
 
-        local = LocalPass(recipe, context, tally, work, slice_rows)
+        slices = work.slices(fingerprint({"run": sha, "slice_rows": slice_rows, "layout": LAYOUT}))
+        if n := work.waiting():
+            report(f"going on: {n} slices were done before")
+        local = LocalPass(recipe, context, tally, Store(slices, memory), slice_rows)
         local.read(source, limit, report)
         local.check_readable()
 
@@ -99,7 +106,7 @@ def curate_recipe(
 
         report("writing")
         in_passing(prepare)
-        written = write_slices(recipe, context, templates, local, state, tally, run)
+        written = write_slices(recipe, context, templates, local, state, tally, run, Store(work.keys, memory))
         options = {
             "seed": seed,
             "limit": limit,
