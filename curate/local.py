@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from curate.ahead import ahead, side_by_side
+from curate.budget import Budget
 from curate.card.measure import leak_columns
 from curate.formatting.render import form_changes, form_verdicts
 from curate.lazy import pl
@@ -28,10 +29,7 @@ from curate.veil import veil_of, veiled
 
 #: Characters of a file that readers look at to say whether the layout is theirs.
 HEAD_CHARS = 65_536
-#: Bytes from which on a file's first rows are looked at, to see how many of them make a slice of so many bytes.
-LARGE = 64 << 20
-FIRST_ROWS = 1000
-SLICE_BYTES = 32 << 20
+
 #: Files are worked on together up to so many of their bytes: each alone, a thousand documents would cost seconds.
 TOGETHER = 2 << 20
 
@@ -105,11 +103,14 @@ class FileTally:
 class LocalPass:
     """Reads files, each after the other, and keeps what the later passes need."""
 
-    def __init__(self, recipe: Recipe, context: Context, tally: Tally, store: Store, slice_rows: int) -> None:
+    def __init__(
+        self, recipe: Recipe, context: Context, tally: Tally, store: Store, slice_rows: int, budget: Budget
+    ) -> None:
         self._recipe = recipe
         self._context = context
         self._tally = tally
         self._slice_rows = slice_rows
+        self._budget = budget
         self._leading = recipe.leading
         self._veil = veil_of(recipe)
         self.store = store
@@ -161,7 +162,8 @@ class LocalPass:
             report(f"reading {file.name}")
             left = None if limit is None else limit - rows.get(file.split, 0)
             info = source.infos[file.path]
-            name, blocks = read_file(self._recipe, file, info, left, self._rows(file, info))
+            slice_rows = self._budget.slice_rows.get(file.number, self._slice_rows)
+            name, blocks = read_file(self._recipe, file, info, left, slice_rows)
             self.files.setdefault(file.number, FileTally(reader=name))
             if left is not None and left <= 0:
                 continue
@@ -179,15 +181,6 @@ class LocalPass:
                 block.bytes += size
         if block is not None:
             yield block
-
-    def _rows(self, file: File, info: FileInfo) -> int:
-        """How many rows of a file make a slice: fewer where they are long, as its first rows show."""
-        if info.bytes < LARGE or info.problem:
-            return self._slice_rows
-        _, blocks = read_file(self._recipe, file, info, FIRST_ROWS, FIRST_ROWS)
-        first = next(blocks)
-        size = int(first.frame.estimated_size()) + sum(len(reject.raw) for reject in first.rejects)
-        return max(1, min(self._slice_rows, SLICE_BYTES * first.rows // max(1, size)))
 
     def _fit(self, block: Block, split: str, rows: int, size: int) -> bool:
         """Whether so many more rows and bytes may be worked on together with a block."""
@@ -254,6 +247,7 @@ class LocalPass:
         self._tally.merge(Tally.of(facts.tally))
         start = self.slices[-1].start + self.slices[-1].rows if self.slices else 0
         self.slices.append(Slice(split, start, facts.rows))
+        self._budget.check(start + facts.rows)
         if isinstance(done.frames, Kept):
             self.store.adopt(done.frames)
         else:
