@@ -8,11 +8,11 @@ such characters go to jieba itself. `engine="jieba"` is the original, and the re
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -55,16 +55,16 @@ class Cutter:
 
     @lru_cache(maxsize=1)  # noqa: B019 (one cutter lives as long as the process)
     def _jieba(self) -> Any:
-        """jieba itself, loaded when first needed. Its shared cache file is never touched; ours is private and gone."""
+        """jieba itself, loaded when first needed. It gets no cache file: a shared one is not ours to touch, and one of
+        our own would be left behind by a process that is killed."""
         import logging
 
         import jieba
 
         jieba.setLogLevel(logging.CRITICAL)
         tokenizer = jieba.Tokenizer()
-        with tempfile.TemporaryDirectory(prefix="jingtiao-") as private:
-            tokenizer.tmp_dir = private  # pyright: ignore[reportAttributeAccessIssue]  (None by default)
-            tokenizer.initialize()
+        tokenizer.tmp_dir = os.devnull  # pyright: ignore[reportAttributeAccessIssue]  (None by default)
+        tokenizer.initialize()
         for word, frequency, tag in read_user_dict(self._user_dict):
             tokenizer.add_word(word, frequency, tag)
         return tokenizer
