@@ -294,7 +294,7 @@ def test_interrupted_with_slices(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
         patch.setattr(pipeline, "judge", interrupt)
         patch.setattr(budget, "MEMORY", 0)
         with pytest.raises(
-            KeyboardInterrupt, match=r"^interrupted; 16 finished slices stay in .*\.run\.work, and the"
+            KeyboardInterrupt, match=r"^interrupted; 15 finished slices stay in .*\.run\.work, and the"
         ):
             curate(bench.recipe, bench.run, f"train={bench.source}", slice_rows=100)
         left = {path.name for path in (bench.place / ".run.work").iterdir()}
