@@ -107,6 +107,7 @@ def recipe(
     limit: int | None = None,
     seed: int = 0,
     workers: int | None = None,
+    memory: str | None = None,
     force: bool = False,
     lang: str = "zh",
     formats: str | Sequence[str] = (),
@@ -117,8 +118,10 @@ def recipe(
     `name` is a shipped recipe or a YAML file. `source` is a folder, a file or an archive, or several, each with
     `train=`, `validation=` or `test=` before it where its name doesn't tell; without any, the built-in sample.
     `overrides` are written as after `--set` ("segment.as=off"). `formats` are of sharegpt, messages and parquet.
-    `report` is told what is going on. Raises UserError for whatever is wrong with the input, and leaves nothing then.
+    `memory` bounds what the run holds ("2GB"). `report` is told what is going on. Raises UserError for whatever is
+    wrong with the input, and leaves nothing then.
     """
+    from curate.budget import parse_memory
     from curate.pipeline import curate_recipe
     from curate.recipefile import load_recipe
 
@@ -130,6 +133,7 @@ def recipe(
         limit=limit,
         seed=seed,
         workers=workers or cores(),
+        memory=None if memory is None else parse_memory(memory),
         force=force,
         lang=lang,
         formats=_listed(formats),

@@ -103,6 +103,10 @@ def recipe(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processor cores to use (all); never changes the result.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Memory to keep within, like 2GB or 800MB; never changes the result."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an older run in the same folder.")] = False,
     as_json: Json = False,
     lang: Annotated[Literal["zh", "en"], typer.Option(help="The language of the data card.")] = "zh",
@@ -125,6 +129,7 @@ def recipe(
             limit=limit,
             seed=seed,
             workers=workers,
+            memory=memory,
             force=force,
             lang=lang,
             formats=formats or [],
@@ -339,8 +344,8 @@ def _run(args: list[str]) -> int:
         return _errors([f"{words[:1].lower()}{words[1:]} (see '{where} --help')"])
     except typer.Exit as done:
         return done.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        return _errors(["interrupted"], code=INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort) as stop:
+        return _errors([str(stop) or "interrupted"], code=INTERRUPTED)
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.errno not in _MACHINE:
             raise

@@ -19,6 +19,7 @@ from curate.steps.exact_dedup import Options as DedupOptions
 from curate.steps.exact_dedup import judge as dedup
 from curate.steps.near_dedup import figures
 from curate.tally import Tally
+from curate.text.hashing import repeated
 from curate.text.keys import group_hash, key_column
 from curate.types import SPLITS
 
@@ -44,7 +45,7 @@ Records = Callable[[pl.Series], Iterator[pl.DataFrame]]
 
 def judge(recipe: Recipe, context: Context, keys: pl.DataFrame, tally: Tally, records: Records) -> State:
     """Carry out the recipe's judgements in order, and say what the card tells of the rows before and after them."""
-    keys = keys.with_columns(shared=_shared(recipe, keys, context))
+    keys = keys.with_columns(_shared(recipe, keys, context).alias("shared"))
     with ThreadPoolExecutor(1) as beside:
         # What the rows were like when they came depends on no judgement: it is worked out at the same time.
         duplicates = beside.submit(_duplicates, recipe, keys, context)
@@ -126,7 +127,7 @@ def _carry_out(
     return alive, all_rejects, flags, moved, clusters, meetings
 
 
-def _shared(recipe: Recipe, keys: pl.DataFrame, context: Context) -> pl.Expr:
+def _shared(recipe: Recipe, keys: pl.DataFrame, context: Context) -> pl.Series:
     """True for rows that share the loosest of the recipe's keys with another row, in whatever split.
 
     All others are groups of one by every rule: no step about groups has anything to say of them, and on most corpora
@@ -139,8 +140,8 @@ def _shared(recipe: Recipe, keys: pl.DataFrame, context: Context) -> pl.Expr:
     common = tuple(field for field in task.key if all(field in fields for fields in named))
     comparable = len(named) == 1 or not task.symmetric
     if not common or not comparable or any(key_column(field, "key") not in keys.columns for field in common):
-        return pl.lit(True)
-    return group_hash(common, "key", task.symmetric).is_duplicated()
+        return pl.Series([True]).new_from_index(0, len(keys))
+    return repeated(keys.select(group_hash(common, "key", task.symmetric)).to_series())
 
 
 def _no_rejects() -> pl.DataFrame:

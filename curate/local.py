@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from curate.ahead import ahead, side_by_side
+from curate.budget import Budget
 from curate.card.measure import leak_columns
 from curate.formatting.render import form_changes, form_verdicts
 from curate.lazy import pl
@@ -15,21 +15,20 @@ from curate.readers import READERS
 from curate.readers.options import ReadOptions
 from curate.recipefile import Recipe
 from curate.rejects import from_reading
-from curate.slicework import SliceWork
+from curate.slicework import SliceWork, no_flags
 from curate.sources import Source
 from curate.steps import Context
 from curate.steps.cap import ANSWER
-from curate.store import Store
+from curate.store import Kept, Store
 from curate.tally import Tally, add
 from curate.text.decode import HEAD, FileInfo, read_blocks
 from curate.text.hashing import hash_series, row_hash, seed_of
 from curate.text.keys import key_frame, key_series, key_text
-from curate.types import RID_BITS, SPLITS, File, ReadReject, Records, UserError
+from curate.types import RID_BITS, SPLITS, File, Records, UserError
 from curate.veil import veil_of, veiled
 
 #: Characters of a file that readers look at to say whether the layout is theirs.
 HEAD_CHARS = 65_536
-
 
 #: Files are worked on together up to so many of their bytes: each alone, a thousand documents would cost seconds.
 TOGETHER = 2 << 20
@@ -40,6 +39,7 @@ class Block:
     """Rows of a split that are worked on together: a block of one file, or several files that are small."""
 
     split: str
+    number: int
     parts: list[tuple[File, Records]] = field(default_factory=list)
     rows: int = 0
     bytes: int = 0
@@ -52,17 +52,43 @@ class Slice:
     split: str
     start: int
     rows: int
-    rejects: pl.DataFrame
+
+
+@dataclass
+class Share:
+    """What one file gave to a slice. `unreadable`: how many rows could not be read; `first`: line, reason, text."""
+
+    number: int
+    rows: int
+    repaired: dict[str, int]
+    unreadable: int = 0
+    first: tuple[int, str, str] = (0, "", "")
+
+
+@dataclass
+class Facts:
+    """All of a slice that is no frame; it goes to disk with it as JSON."""
+
+    split: str
+    shares: list[Share]
+    tally: list[Any]
+    rows: int
+    source_ids: bool = False
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> Facts:
+        """The facts that were written as JSON."""
+        shares = [Share(**{**share, "first": tuple(share["first"])}) for share in told.pop("shares")]
+        return cls(shares=shares, **told)
 
 
 @dataclass
 class Done:
-    """What became of one block: all that later passes need of it."""
+    """What became of one block: its facts and its keys; the frames that wait for later passes, or where they are."""
 
-    block: Block
-    work: SliceWork
+    facts: Facts
     keys: pl.DataFrame
-    rejects: pl.DataFrame
+    frames: dict[str, pl.DataFrame] | Kept
 
 
 @dataclass
@@ -77,18 +103,20 @@ class FileTally:
 class LocalPass:
     """Reads files, each after the other, and keeps what the later passes need."""
 
-    def __init__(self, recipe: Recipe, context: Context, tally: Tally, work: Path, slice_rows: int) -> None:
+    def __init__(
+        self, recipe: Recipe, context: Context, tally: Tally, store: Store, slice_rows: int, budget: Budget
+    ) -> None:
         self._recipe = recipe
         self._context = context
         self._tally = tally
         self._slice_rows = slice_rows
+        self._budget = budget
         self._leading = recipe.leading
         self._veil = veil_of(recipe)
-        self.store = Store(work)
+        self.store = store
         self.slices: list[Slice] = []
         self.files: dict[int, FileTally] = {}
         self.prefixes: dict[int, str] = {}
-        self.flags: list[pl.DataFrame] = []
         self.has_source_ids = False
         self._keys: list[pl.DataFrame] = []
         self._columns = key_columns(recipe, context)
@@ -98,35 +126,56 @@ class LocalPass:
         # A judgement that reads texts compares their keys, which are at hand while the rows are hashed.
         self._held = [key_text(field) for field in sorted(self._texts)]
         self._read: dict[str, int] = {}
-        self._unreadable: dict[str, tuple[int, tuple[File, ReadReject]]] = {}
+        self._unreadable: dict[str, tuple[int, int, tuple[int, str, str]]] = {}
 
     def read(
         self, source: Source, limit: int | None = None, report: Callable[[str], None] = lambda message: None
     ) -> None:
-        """Read all files, at most `limit` rows of each split."""
+        """Read all files, at most `limit` rows of each split. Slices that a killed process left are not worked on."""
+        self.prefixes = {file.number: file.prefix for file in source.files}
+        self._names = {file.number: file.name for file in source.files}
+        if self._read_before():
+            return
         blocks = ahead(self._blocks(source, limit, report))
         for done in side_by_side(self._block, blocks, self._context.workers):
             self._keep(done)
+        self.store.end({number: file.reader for number, file in self.files.items()})
+
+    def _read_before(self) -> bool:
+        """Take over all slices from a process that was killed later on, if it is so: then nothing is read again."""
+        slices, readers = self.store.ended() or (0, {})
+        found = list(side_by_side(self.store.restore, iter(range(slices)), self._context.workers))
+        if not found or None in found:
+            return False
+        self.files = {int(number): FileTally(reader=name) for number, name in readers.items()}
+        for kept in found:
+            if kept is not None:
+                self._keep(Done(Facts.of(kept.facts), kept.read("keys"), kept))
+        return True
 
     def _blocks(self, source: Source, limit: int | None, report: Callable[[str], None]) -> Iterator[Block]:
         """The blocks of all files: the next file is begun while the last blocks of one are still worked on."""
         rows: dict[str, int] = {}
+        number = 0
         block: Block | None = None
         for file in source.files:
             report(f"reading {file.name}")
             left = None if limit is None else limit - rows.get(file.split, 0)
-            name, blocks = read_file(self._recipe, file, source.infos[file.path], left, self._slice_rows)
-            self.prefixes[file.number] = file.prefix
+            info = source.infos[file.path]
+            slice_rows = self._budget.slice_rows.get(file.number, self._slice_rows)
+            name, blocks = read_file(self._recipe, file, info, left, slice_rows)
             self.files.setdefault(file.number, FileTally(reader=name))
             if left is not None and left <= 0:
                 continue
-            size = source.infos[file.path].bytes
+            size = info.bytes
             for records in blocks:
                 rows[file.split] = rows.get(file.split, 0) + records.rows
                 if block is not None and not self._fit(block, file.split, records.rows, size):
                     yield block
                     block = None
-                block = block or Block(file.split)
+                if block is None:
+                    block = Block(file.split, number)
+                    number += 1
                 block.parts.append((file, records))
                 block.rows += records.rows
                 block.bytes += size
@@ -139,6 +188,11 @@ class LocalPass:
 
     def _block(self, block: Block) -> Done:
         """One block, from records to keys; it changes nothing but what it returns."""
+        shares = [_share(file, records) for file, records in block.parts]
+        if (kept := self.store.restore(block.number)) is not None:
+            facts = Facts.of(kept.facts)
+            if [(share.number, share.rows) for share in facts.shares] == [(one.number, one.rows) for one in shares]:
+                return Done(facts, kept.read("keys"), kept)
         split = block.split
         work = SliceWork(self._ordered(block), split, self._context, self._veil)
         line = work.tally.line("read", split)
@@ -153,8 +207,12 @@ class LocalPass:
         unread = [from_reading(records.rejects, file) for file, records in more if records.rejects]
         rejects = pl.concat([from_reading(first[1].rejects, first[0]), *unread, *work.rejects])
         keys = self._key_table(work.rows, split)
-        work.rows = work.rows.with_columns(keys[name] for name in self._held)
-        return Done(block, work, keys.drop(self._held), rejects)
+        rows = work.rows.with_columns(keys[name] for name in self._held)
+        facts = Facts(split, shares, work.tally.lines(), len(rows))
+        if self._context.task.name == "mrc":
+            facts.source_ids = bool((rows["source_id"].fill_null("") != "").any())
+        frames = {"rows": rows, "rejects": rejects, "flags": pl.concat([no_flags(), *work.flags])}
+        return Done(facts, keys.drop(self._held), frames)
 
     def _ordered(self, block: Block) -> pl.DataFrame:
         """The records of a block with their `order`, hash(seed, id)."""
@@ -177,23 +235,25 @@ class LocalPass:
 
     def _keep(self, done: Done) -> None:
         """Add up what a block came to, in the order of the files and of their rows."""
-        split, rows = done.block.split, done.work.rows
-        self._read[split] = self._read.get(split, 0) + done.block.rows
-        for file, records in done.block.parts:
-            seen = self.files[file.number]
-            seen.rows += records.rows
-            add(seen.repaired, records.counts)
-            if records.rejects:
-                n, first = self._unreadable.get(split, (0, (file, records.rejects[0])))
-                self._unreadable[split] = (n + len(records.rejects), first)
-        self._tally.merge(done.work.tally)
-        self.flags.extend(done.work.flags)
+        facts, split = done.facts, done.facts.split
+        for share in facts.shares:
+            self._read[split] = self._read.get(split, 0) + share.rows
+            seen = self.files[share.number]
+            seen.rows += share.rows
+            add(seen.repaired, share.repaired)
+            if share.unreadable:
+                n, number, first = self._unreadable.get(split, (0, share.number, share.first))
+                self._unreadable[split] = (n + share.unreadable, number, first)
+        self._tally.merge(Tally.of(facts.tally))
         start = self.slices[-1].start + self.slices[-1].rows if self.slices else 0
-        self.slices.append(Slice(split, start, len(rows), done.rejects))
-        self.store.append(rows)
+        self.slices.append(Slice(split, start, facts.rows))
+        self._budget.check(start + facts.rows)
+        if isinstance(done.frames, Kept):
+            self.store.adopt(done.frames)
+        else:
+            self.store.append(done.frames, facts, {"keys": done.keys})
         self._keys.append(done.keys)
-        if self._context.task.name == "mrc" and not self.has_source_ids:
-            self.has_source_ids = bool((rows["source_id"].fill_null("") != "").any())
+        self.has_source_ids |= facts.source_ids
 
     def keys(self) -> pl.DataFrame:
         """The key table: a row of small columns for every row that is still there, in the order of the slices."""
@@ -226,15 +286,21 @@ class LocalPass:
         for split in SPLITS:
             read = self._read.get(split, 0)
             if split in self._unreadable and self._unreadable[split][0] * 2 > read:
-                bad, (file, first) = self._unreadable[split]
-                shown = " ".join(first.raw.split())[:120]
+                bad, number, (line, reason, raw) = self._unreadable[split]
+                shown = " ".join(raw.split())[:120]
                 raise UserError(
-                    f"{file.name}:{first.line}: {bad} of the {read} rows of {split} can't be read; the first "
-                    f"is a case of {first.reason}: {shown!r}; is this the right file? "
+                    f"{self._names[number]}:{line}: {bad} of the {read} rows of {split} can't be read; the first "
+                    f"is a case of {reason}: {shown!r}; is this the right file? "
                     "--set source.columns=… names its columns"
                 )
         if not any(self._read.values()):
             raise UserError("the source has no rows; name other files with --source")
+
+
+def _share(file: File, records: Records) -> Share:
+    first = next(iter(records.rejects), None)
+    told = (first.line, first.reason, first.raw) if first else (0, "", "")
+    return Share(file.number, records.rows, dict(records.counts), len(records.rejects), told)
 
 
 def key_columns(recipe: Recipe, context: Context) -> set[str]:

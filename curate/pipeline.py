@@ -9,7 +9,6 @@ which files are listed never show in the bytes.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -19,19 +18,22 @@ from typing import TYPE_CHECKING, Any
 
 from curate import versions
 from curate.ahead import in_passing
+from curate.budget import share_out
 from curate.card.draw import prepare
 from curate.formatting.exports import export, known_formats
 from curate.formatting.templates import load_templates
 from curate.judge import judge
-from curate.local import LocalPass
+from curate.local import LocalPass, key_columns
 from curate.recipefile import Recipe
 from curate.resources import recipe_path, sample_path
 from curate.result import RunResult, finish
 from curate.run import check_place, fingerprint, run_folder
 from curate.sources import Source, open_source
 from curate.steps import Context
+from curate.store import Store
 from curate.tally import Tally
 from curate.types import SPLITS, UserError
+from curate.work import work_folder
 from curate.writing import write_slices
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 #: Rows a slice.
 SLICE_ROWS = 65_536
+#: What slices on disk look like: with another number, none that an older version left is gone on from.
+LAYOUT = 1
 
 
 def curate_recipe(
@@ -54,10 +58,12 @@ def curate_recipe(
     formats: Sequence[str] = (),
     report: Callable[[str], None] = lambda message: None,
     slice_rows: int = SLICE_ROWS,
+    memory: int | None = None,
 ) -> RunResult:
     """Carry out a recipe. Raises UserError for anything that is wrong with the input; then nothing is left behind.
 
-    `formats` are written beside the samples, also where the run is up to date but lacks them.
+    `formats` are written beside the samples, also where the run is up to date but lacks them. `memory` is what the run
+    may take, in bytes (default: what the machine can give); like `workers` and `slice_rows` it never shows in the run.
     """
     started = time.perf_counter()
     formats = known_formats(formats)
@@ -66,9 +72,9 @@ def curate_recipe(
     tokens = token_counter(recipe)
     context = Context(recipe.family, dict(recipe.labels), seed, workers or os.cpu_count() or 1, templates, tokens)
     with ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jingtiao-")))
+        work = stack.enter_context(work_folder(place))
         report("reading the source")
-        source = open_recipe_source(recipe, sources, work)
+        source = open_recipe_source(recipe, sources, work.source)
         used = versions.of(recipe, source)
         sha = fingerprint(
             {
@@ -86,10 +92,16 @@ def curate_recipe(
         finished = check_place(place, sha, force)
         if finished is not None:
             return RunResult(place, "up to date", sha, finished, export(place, formats, report))
-        run = stack.enter_context(run_folder(place))
+        columns = len(key_columns(recipe, context)) + 2
+        budget = share_out(recipe, source, memory, limit, columns, context.workers, slice_rows)
+        context = replace(context, workers=budget.workers)
+        run = stack.enter_context(run_folder(work))
         tally = Tally()
 
-        local = LocalPass(recipe, context, tally, work, slice_rows)
+        slices = work.slices(fingerprint({"run": sha, "slice_rows": slice_rows, "layout": LAYOUT}))
+        if n := work.waiting():
+            report(f"going on: {n} slices were done before")
+        local = LocalPass(recipe, context, tally, Store(slices, budget.store), slice_rows, budget)
         local.read(source, limit, report)
         local.check_readable()
 
@@ -99,7 +111,7 @@ def curate_recipe(
 
         report("writing")
         in_passing(prepare)
-        written = write_slices(recipe, context, templates, local, state, tally, run)
+        written = write_slices(recipe, context, templates, local, state, tally, run, Store(work.keys, budget.store))
         options = {
             "seed": seed,
             "limit": limit,

@@ -10,6 +10,7 @@ class Progress:
     """What is going on, on stderr: a line that rewrites itself on a terminal, nothing elsewhere.
 
     An instance is called with a text (`report("reading train.tsv")`); rich is imported only where there is a terminal.
+    That a run goes on from where another one stopped is said in a line that stays, everywhere.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,12 @@ class Progress:
         return self
 
     def __call__(self, text: str) -> None:
+        if text.startswith("going on"):
+            if self.status is None:
+                print(text, file=sys.stderr, flush=True)
+            else:
+                self.status.console.print(text)
+            return
         if self.status is not None:
             self.status.update(text)
 

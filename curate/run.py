@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from curate.types import UserError
-
-MANIFEST = "manifest.json"
+from curate.work import MANIFEST, Work
 
 
 @dataclass
@@ -37,6 +36,29 @@ class Output:
         return {"file": self.path.name, "rows": self.rows, "bytes": self.size, "sha256": self._sha.hexdigest()}
 
 
+class Told(io.FileIO):
+    """A file to write to that says why it couldn't be written: polars would call a full disk a broken file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w")
+        self._error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
+        try:
+            while rest:  # a disk that is nearly full takes a part
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self._error = error
+            raise
+        return len(data)
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        if self._error is not None:
+            raise self._error from None
+
+
 class RunFolder:
     """The files of a run in the making, in a folder beside its place.
 
@@ -55,12 +77,12 @@ class RunFolder:
             self._outputs[name] = Output(path, path.open("wb"))
         return self._outputs[name]
 
-    def rewrite(self, name: str, data: bytes) -> None:
-        """Replace what was written to an output; its row count stays."""
+    def again(self, name: str) -> Output:
+        """The output called `name`, begun once more; its row count stays."""
         rows = self._outputs[name].rows
-        self._outputs[name].stream.close()
-        output = self._outputs[name] = Output(self.folder / name, (self.folder / name).open("wb"), rows)
-        output.write(data)
+        path = self.folder / name
+        self._outputs[name] = Output(path, path.open("wb"), rows)
+        return self._outputs[name]
 
     def close(self) -> list[dict[str, Any]]:
         """Close all outputs; their manifest entries in the order of the splits."""
@@ -78,61 +100,29 @@ class RunFolder:
 
 
 @contextmanager
-def run_folder(place: Path) -> Iterator[RunFolder]:
-    """A folder beside `place` to write a run in; moved to `place` on success, removed on any failure."""
-    place = place.absolute()
-    made = [folder for folder in place.parents if not folder.exists()]
-    place.parent.mkdir(parents=True, exist_ok=True)
-    for left in leftovers(place, "partial"):
-        shutil.rmtree(left, ignore_errors=True)
-    aside = place.parent / f".{place.name}.partial-{os.getpid()}"
-    aside.mkdir()
-    run = RunFolder(aside)
+def run_folder(work: Work) -> Iterator[RunFolder]:
+    """A folder to write a run in; moved to its place on success."""
+    if work.refused:
+        raise work.refused
+    work.run.mkdir()
+    run = RunFolder(work.run)
     try:
         yield run
         run.close()
-        _move_in(aside, place)
+        work.move_in()
     except BaseException:
         with suppress(OSError):  # a full disk fails here once more
             run.close()
-        shutil.rmtree(aside, ignore_errors=True)
-        with suppress(OSError):  # not empty: something else came in meanwhile
-            for folder in made:
-                folder.rmdir()
         raise
 
 
-def _move_in(aside: Path, place: Path) -> None:
-    old = place.parent / f".{place.name}.old-{os.getpid()}"
-    if place.exists():
-        place.rename(old)
-    try:
-        aside.rename(place)
-    except OSError:
-        if old.exists():
-            old.rename(place)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def leftovers(place: Path, kind: str) -> list[Path]:
-    """What killed runs of the same place left beside it: unfinished folders, or the older run they were replacing."""
-    if not place.parent.is_dir():
-        return []
-    start = f".{place.name}.{kind}-"
+def leftovers(place: Path) -> list[Path]:
+    """What killed processes left beside a file that they were writing."""
+    start = f".{place.name}.partial-"
     found = [path for path in place.parent.iterdir() if path.name.startswith(start)]
     pids = [(path, path.name[len(start) :]) for path in found]
     # A process of our own number is gone too, or we would not have it: in a container every run may be process 7.
     return [path for path, pid in pids if pid.isdigit() and (int(pid) == os.getpid() or not _alive(int(pid)))]
-
-
-def _restore(place: Path) -> None:
-    """Undo a replacement that was killed between its two renames; then the older run is still the run."""
-    for old in leftovers(place.absolute(), "old"):
-        if place.exists() or not (old / MANIFEST).is_file():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            old.rename(place)
 
 
 def _alive(pid: int) -> bool:
@@ -173,11 +163,7 @@ def check_place(place: Path, fingerprint: str, force: bool) -> dict[str, Any] | 
 
     Raises UserError for a folder that is no run (never touched) and for another run without `force`.
     """
-    _restore(place)
     if not place.exists() and not place.is_symlink():
-        above = next(folder for folder in place.absolute().parents if folder.exists())
-        if not above.is_dir():
-            raise UserError(f"{place}: {above} is a file; name another folder with --out")
         return None
     if not place.is_dir():
         raise UserError(f"{place}: is a file; name a folder with --out")

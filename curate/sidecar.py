@@ -9,11 +9,13 @@ trailing steps cut them: all parts of a document carry the document's key.
 from __future__ import annotations
 
 import hashlib
-from io import BytesIO
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from curate.lazy import pl
+from curate.run import Told
 from curate.steps import Context
 from curate.tasks import Task
 from curate.text.keys import group_hash, key_column
@@ -49,19 +51,32 @@ def sidecar_rows(rows: pl.DataFrame, split: str, context: Context) -> pl.DataFra
     return rows.select(*head, pl.col(KEY).alias("key"), pl.col(LEAK).alias("leak"), *label)
 
 
-def write_sidecar(path: Path, parts: dict[str, list[pl.DataFrame]]) -> dict[str, Any]:
-    """Write the rows of each split; returns the entry of the manifest's `files`."""
-    frames = [frame for split in SPLITS for frame in parts.get(split, ())]
-    schema = {"split": pl.String, "id": pl.String, "key": pl.UInt64, "leak": pl.UInt64}
-    return write_table(path, pl.concat(frames) if frames else pl.DataFrame(schema=schema))
+def write_sidecar(path: Path, parts: Iterable[pl.DataFrame]) -> dict[str, Any]:
+    """Write the rows, which come part by part in their order; returns the entry of the manifest's `files`."""
+    parts = iter(parts)
+    first = next(parts, None)
+    if first is None:
+        schema = {"split": pl.String, "id": pl.String, "key": pl.UInt64, "leak": pl.UInt64}
+        return write_table(path, pl.DataFrame(schema=schema))
+    return _write(path, first.schema, lambda: chain([first], parts))
 
 
 def write_table(path: Path, table: pl.DataFrame) -> dict[str, Any]:
     """Write a sidecar's table as it is; returns the entry of the manifest's `files`."""
-    buffer = BytesIO()
-    table.rechunk().write_parquet(
-        buffer, compression="zstd", compression_level=1, statistics=False, row_group_size=_GROUP
-    )
-    data = buffer.getbuffer()
-    path.write_bytes(data)  # polars' own errors of a full disk have no errno
-    return {"file": path.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return _write(path, table.schema, lambda: [table])
+
+
+def _write(path: Path, schema: pl.Schema, parts: Callable[[], Iterable[pl.DataFrame]]) -> dict[str, Any]:
+    """Row groups are written as their rows come, so that a table need not be in memory as a whole."""
+    from polars.io.plugins import register_io_source
+
+    def blocks(*_: Any) -> Iterator[pl.DataFrame]:
+        yield from parts()
+
+    with Told(path) as out:
+        register_io_source(blocks, schema=schema).sink_parquet(
+            out, compression="zstd", compression_level=1, statistics=False, row_group_size=_GROUP
+        )
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256}

@@ -94,3 +94,8 @@ def flag_texts(step: str, said: pl.DataFrame) -> pl.DataFrame:
     """`rid`, `flag` (`step:reason`) of the verdicts that flag."""
     flagged = said.filter(pl.col("action") == "flag").sort("rid", "reason")
     return flagged.select("rid", flag=pl.lit(f"{step}:") + pl.col("reason"))
+
+
+def no_flags() -> pl.DataFrame:
+    """No flags, as `flag_texts` would give them."""
+    return pl.DataFrame(schema={"rid": pl.UInt64, "flag": pl.String})

@@ -52,6 +52,21 @@ class Tally:
             for name in ("reasons", "flags", "notes", "changes"):
                 add(getattr(line, name), getattr(more, name))
 
+    def lines(self) -> list[Any]:
+        """Everything of a tally but lengths in tokens (no step counts those before the writing pass), for JSON."""
+        told = [
+            (key, {name: value for name, value in vars(line).items() if name != "tokens"})
+            for key, line in self._lines.items()
+        ]
+        return [[*key, line] for key, line in told]
+
+    @classmethod
+    def of(cls, lines: list[Any]) -> Tally:
+        """The tally of which `lines` tells."""
+        tally = cls()
+        tally._lines = {(step, split): Line(**line) for step, split, line in lines}
+        return tally
+
     def said(self, step: str, split: str, action: str, reasons: dict[str, int]) -> None:
         """Count verdicts; `action` is reject, flag or note."""
         line = self.line(step, split)

@@ -22,6 +22,7 @@ from curate.slicework import SliceWork
 from curate.steps import Context, verdicts
 from curate.steps.chunk import PART, part_id
 from curate.steps.segment import word_column
+from curate.store import Store
 from curate.tally import RENDERING, Tally
 from curate.types import SPLITS
 
@@ -39,6 +40,16 @@ class Written:
     rejected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     flagged: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     derived: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+
+
+@dataclass
+class Waiting:
+    """A slice as the local pass left it: its rows, and the rejects and flags of its rows so far."""
+
+    piece: Slice
+    rows: pl.DataFrame
+    rejects: pl.DataFrame
+    flags: pl.DataFrame
 
 
 @dataclass
@@ -68,15 +79,19 @@ def write_slices(
     state: State,
     tally: Tally,
     run: RunFolder,
+    keys: Store,
 ) -> Written:
-    """Write every slice's samples and rejects, in the order of the splits and of the rows."""
+    """Write every slice's samples and rejects, in the order of the splits and of the rows.
+
+    `keys` is an empty store, for what becomes keys.parquet.
+    """
     maker = _Maker(recipe, context, templates, local, state)
-    keeper = _Keeper(context, local, tally, run)
+    keeper = _Keeper(context, local, state, tally, run, keys)
     order = sorted(range(len(local.slices)), key=lambda i: (SPLITS.index(local.slices[i].split), i))
 
-    def slices() -> Iterator[tuple[Slice, pl.DataFrame]]:
+    def slices() -> Iterator[Waiting]:
         for index in order:
-            yield local.slices[index], local.store.take(index)
+            yield Waiting(local.slices[index], *local.store.take(index, "rows", "rejects", "flags"))
 
     try:
         for made in side_by_side(maker.make, slices(), context.workers):
@@ -99,39 +114,40 @@ class _Maker:
         segment = recipe.step("segment")
         fields = (segment.options.fields or context.task.text) if segment else ()
         self._words = [word_column(name) for name in fields] if segment and segment.options.as_ == "meta" else []
-        self._flags = [*local.flags, *state.flags]
-        self._sizes = state.clusters.sizes() if state.clusters else None
+        self._rejects = state.rejects.sort("rid")
+        self._sizes = state.clusters.sizes().sort("rid") if state.clusters else None
 
-    def make(self, item: tuple[Slice, pl.DataFrame]) -> Made:
+    def make(self, waiting: Waiting) -> Made:
         """One slice: the rejects of all passes, and the lines of each split it feeds."""
-        piece, rows = item
+        piece, rows = waiting.piece, waiting.rows
         state = self._state.rows.slice(piece.start, piece.rows)
         rows = rows.with_columns(state["split"], state["alive"], state[KEY], state[LEAK])
         gone = rows.filter(~pl.col("alive"))
-        rejects = [piece.rejects]
+        rejects = [waiting.rejects]
+        flags = [waiting.flags, *(about(rows, frame) for frame in self._state.flags)]
         if len(gone):
-            said = self._state.rejects.join(gone.select("rid"), on="rid", how="semi")
+            said = about(gone, self._rejects)
             split = pl.col("split").cast(pl.String)
             fields = list(self._context.task.fields)
             rejects.append(from_verdicts(gone.drop("alive"), said, pl.col("step"), split, fields))
             rows = rows.filter("alive")
         if self._sizes is not None:
-            sizes = rows.select("rid").join(self._sizes, on="rid", how="left", maintain_order="left")
+            sizes = rows.select("rid").join(about(rows, self._sizes), on="rid", how="left", maintain_order="left")
             rows = rows.with_columns(sizes[CLUSTER_SIZE].fill_null(1))
         parts = []
         for split in rows["split"].unique().sort().to_list():
             records = rows.filter(pl.col("split") == split).drop("split", "alive")
-            parts.append(self._samples(split, records))
+            parts.append(self._samples(split, records, flags))
         rejects += [reject for part in parts for reject in part.work.rejects]
         return Made(parts, pl.concat(rejects).sort("rid"))
 
-    def _samples(self, split: str, records: pl.DataFrame) -> Part:
+    def _samples(self, split: str, records: pl.DataFrame, flags: list[pl.DataFrame]) -> Part:
         work = SliceWork(records, split, self._context)
         for use in self._trailing:
             work.run(use)
         prefixes, ids = self._local.prefixes, self._local.has_source_ids
         name = printed_id(pl.col("rid"), prefixes)
-        rows = self._with_flags(work)
+        rows = _with_flags(work, flags)
         rows = rows.with_columns(id=part_id(name) if PART in rows.columns else name)
         lines = sample_lines(rows, self._templates, self._context, split != "train", self._words, ids)
         failed = lines.filter(~pl.col("rendered")).unique("rid", maintain_order=True)
@@ -148,26 +164,40 @@ class _Maker:
         keys = sidecar_rows(rows, split, self._context)
         return Part(work, records, lines, keys, int((rows["flags"] != "").sum()))
 
-    def _with_flags(self, work: SliceWork) -> pl.DataFrame:
-        flags = [frame for frame in (*self._flags, *work.flags) if len(frame)]
-        if not flags:
-            return work.rows.with_columns(flags=pl.lit(""))
-        here = pl.concat(
-            [frame.join(work.rows.select("rid"), on="rid", how="semi", maintain_order="left") for frame in flags]
-        )
-        joined = here.group_by("rid", maintain_order=True).agg(flags=pl.col("flag").str.join(","))
-        return work.rows.join(joined, on="rid", how="left", maintain_order="left").with_columns(
-            pl.col("flags").fill_null("")
-        )
+
+def about(rows: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
+    """Of what was said of all rows, sorted by `rid`, that part which is about these rows (and some between them).
+
+    A slice's rows follow one another, so that a look at its ends will do: not one at everything for every slice.
+    """
+    if not len(rows) or not len(said):
+        return said.clear()
+    first, last = rows["rid"].sort().gather([0, -1])
+    start = said["rid"].search_sorted(first, side="left")
+    return said.slice(start, said["rid"].search_sorted(last, side="right") - start)
+
+
+def _with_flags(work: SliceWork, flags: list[pl.DataFrame]) -> pl.DataFrame:
+    """The rows with all flags of each in one text, those of the local pass first."""
+    said = [frame for frame in (*flags, *work.flags) if len(frame)]
+    if not said:
+        return work.rows.with_columns(flags=pl.lit(""))
+    here = pl.concat(said).join(work.rows.select("rid"), on="rid", how="semi", maintain_order="left")
+    joined = here.group_by("rid", maintain_order=True).agg(flags=pl.col("flag").str.join(","))
+    return work.rows.join(joined, on="rid", how="left", maintain_order="left").with_columns(
+        pl.col("flags").fill_null("")
+    )
 
 
 class _Keeper:
-    """Writes what was made, in order, and adds it up."""
+    """Writes what was made, in order, and adds it up. `keys`: where the sidecar's rows wait until all are there."""
 
-    def __init__(self, context: Context, local: LocalPass, tally: Tally, run: RunFolder) -> None:
-        self._local, self._tally, self._run = local, tally, run
-        self._late: list[pl.DataFrame] = []
-        self._keys: dict[str, list[pl.DataFrame]] = {}
+    def __init__(
+        self, context: Context, local: LocalPass, state: State, tally: Tally, run: RunFolder, keys: Store
+    ) -> None:
+        self._local, self._state, self._tally, self._run, self._keys = local, state, tally, run, keys
+        self._parts: dict[str, list[int]] = {}
+        self._late: list[pl.Series] = []
         self._behind = Behind()
         self.result = Written(Measure(context))
         run.output("rejected.jsonl")
@@ -178,11 +208,11 @@ class _Keeper:
             self._tally.merge(work.tally)
             for words, counts in work.words:
                 self.result.measure.words(words, counts)
-            self._late += [rejects.select("rid") for rejects in work.rejects]
+            self._late += [rejects["rid"] for rejects in work.rejects]
             if len(lines):
                 self.result.measure.records(work.split, part.records)
                 self.result.measure.rendered(lines)
-                self._keys.setdefault(work.split, []).append(part.keys)
+                self._parts.setdefault(work.split, []).append(self._keys.append({"rows": part.keys}))
                 self._behind.call(_write_lines, lines, self._run.output(f"{work.split}.jsonl"))
             self.result.written[work.split] += len(lines)
             self.result.flagged[work.split] += part.flagged
@@ -197,11 +227,16 @@ class _Keeper:
 
     def finish(self) -> None:
         """Rows rejected in this pass may be what earlier rejects point at: nothing survives of those groups."""
-        self._run.files.append(write_sidecar(self._run.folder / FILE, self._keys))
+        self._run.files.append(write_sidecar(self._run.folder / FILE, self._sidecar()))
         self._behind.done()
         if self._late:
-            late = pl.concat(self._late).select(printed_id(pl.col("rid"), self._local.prefixes))
-            unlink_kept(self._run, set(late.to_series().to_list()))
+            late = lost(self._state.rejects, pl.concat(self._late))
+            unlink_kept(self._run, late.select(printed_id(pl.col("rid"), self._local.prefixes)).to_series())
+
+    def _sidecar(self) -> Iterator[pl.DataFrame]:
+        for split in SPLITS:
+            for index in self._parts.get(split, ()):
+                yield self._keys.take(index, "rows")[0]
 
     def abandon(self) -> None:
         """After an error: let the writing thread end before the folder is removed."""
@@ -215,23 +250,32 @@ def _write_lines(lines: pl.DataFrame, output: Output) -> None:
     output.rows += len(lines)
 
 
-def unlink_kept(run: RunFolder, late: set[str]) -> None:
-    """Set `kept_id` to null where its chain ends at one of the ids in `late`, which were rejected after all."""
+def lost(rejects: pl.DataFrame, late: pl.Series) -> pl.DataFrame:
+    """`rid` of the judgements' `rejects` whose chain of kept rows ends at one of `late`, rejected after all."""
+    links = rejects.filter(pl.col("kept").is_not_null()).select("rid", "kept")
+    found = [links.clear().select("rid")]
+    ends = late.alias("kept").to_frame()
+    while len(ends):
+        found.append(links.join(ends, on="kept", how="semi").select("rid"))
+        ends = found[-1].select(kept="rid")
+    return pl.concat(found)
+
+
+def unlink_kept(run: RunFolder, ids: pl.Series) -> None:
+    """Set `kept_id` to null in the rejects of these ids."""
+    if not len(ids):
+        return
+    wanted = set(ids)
     output = run.output("rejected.jsonl")
     output.stream.close()
-    lines = output.path.read_text(encoding="utf-8").split("\n")[:-1]
-    links = {row["id"]: row["kept_id"] for row in map(json.loads, lines)}
-
-    def lost(name: str | None) -> bool:
-        while name is not None and name not in late:
-            name = links.get(name)
-        return name is not None
-
-    kept_lines = []
-    for line in lines:
-        row = json.loads(line)
-        if lost(row["kept_id"]):
-            row["kept_id"] = None
-            line = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
-        kept_lines.append(line + "\n")
-    run.rewrite("rejected.jsonl", "".join(kept_lines).encode())
+    aside = output.path.with_suffix(".before")
+    output.path.rename(aside)
+    rewritten = run.again("rejected.jsonl")
+    with aside.open("rb") as lines:
+        for line in lines:
+            row = json.loads(line)
+            if row["id"] in wanted:
+                row["kept_id"] = None
+                line = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+            rewritten.write(line)
+    aside.unlink()

@@ -15,7 +15,6 @@ entry in dataset_info.json does. What LLaMA-Factory asks of such a file (its dat
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +26,7 @@ from typing import Any
 from curate.formatting.features import polars_schema, run_features
 from curate.formatting.prompt import user_message
 from curate.lazy import pl
-from curate.run import leftovers, read_manifest
+from curate.run import Told, leftovers, read_manifest
 from curate.types import SPLITS, UserError
 from curate.yamlmarks import did_you_mean
 
@@ -88,29 +87,6 @@ class Chat:
         return {"formatting": "sharegpt", "columns": named, "tags": tags}
 
 
-class _Told(io.FileIO):
-    """A file to write to that says why it couldn't be written: polars would call a full disk a broken file."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "w")
-        self._error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        rest = memoryview(data)
-        try:
-            while rest:  # a disk that is nearly full takes a part
-                rest = rest[super().write(rest) :]
-        except OSError as error:
-            self._error = error
-            raise
-        return len(data)
-
-    def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)
-        if self._error is not None:
-            raise self._error from None
-
-
 @dataclass(frozen=True)
 class Table:
     """The whole samples with their types, in columns."""
@@ -131,7 +107,7 @@ class Table:
                     yield frame
 
         # Not scan_ndjson: it maps the whole file into memory.
-        with _Told(target) as out:
+        with Told(target) as out:
             register_io_source(blocks, schema=schema).sink_parquet(out, row_group_size=_GROUP_ROWS)
         return rows, 0
 
@@ -208,7 +184,7 @@ def _write(shape: Chat | Table, source: Path, target: Path, features: list[Row])
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     """A file beside `target` that takes its place when it is whole; what killed processes left there goes too."""
-    for left in leftovers(target, "partial"):
+    for left in leftovers(target):
         left.unlink(missing_ok=True)
     aside = target.parent / f".{target.name}.partial-{os.getpid()}"
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from curate.formatting.exports import export, known_formats
@@ -23,6 +24,7 @@ from curate.result import RunResult
 from curate.run import check_place, fingerprint, run_folder
 from curate.tally import Tally
 from curate.types import RID_BITS, UserError
+from curate.work import work_folder
 
 
 def mix_runs(
@@ -54,10 +56,12 @@ def mix_runs(
             "versions": versions(),
         }
     )
-    finished = check_place(place, sha, force)
-    if finished is not None:
-        return RunResult(place, "up to date", sha, finished, export(place, formats, report))
-    with run_folder(place) as run:
+    with ExitStack() as stack:
+        work = stack.enter_context(work_folder(place))
+        finished = check_place(place, sha, force)
+        if finished is not None:
+            return RunResult(place, "up to date", sha, finished, export(place, formats, report))
+        run = stack.enter_context(run_folder(work))
         report("judging")
         tally = Tally()
         keys = pl.concat([read_keys(part) for part in parts])

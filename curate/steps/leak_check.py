@@ -77,8 +77,9 @@ def collect(
     """Every text that meets a text of validation or test, other than by being the same.
 
     `group` and `known` are the two rows' group hashes, `covers` tells coverage from nearness, `score` is the coverage
-    or the similarity, `leak` whether that is enough. The texts of all rows are looked at, also of those that are gone by now: the card tells what there was before.
-    `alive` knows the splits that rows were moved to. Which of its rows holds a text plays no part.
+    or the similarity, `leak` whether that is enough. The texts of all rows are looked at, also of those that are gone
+    by now: the card tells what there was before. `alive` knows the splits that rows were moved to. Which of its rows
+    holds a text plays no part.
     """
     from curate.known import Known, blocks
 

@@ -74,3 +74,10 @@ def lot(hashes: pl.Expr, name: str, seed: int) -> pl.Expr:
     Were two steps to choose by the same numbers, the rows that the first one left would not be chance to the second.
     """
     return mix(hashes + _u64(seed_of(name, seed)))
+
+
+def repeated(hashes: pl.Series) -> pl.Series:
+    """Whether each hash stands in the column more than once, as `is_duplicated` says, in a third of its memory."""
+    ordered = hashes.sort()
+    again = ordered[1:].filter(ordered[1:].eq_missing(ordered[:-1])).unique()
+    return hashes.is_in(again.implode(), nulls_equal=True)

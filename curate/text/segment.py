@@ -11,8 +11,8 @@ rjieba lets go of the interpreter while it cuts, so threads share the cores: no 
 
 from __future__ import annotations
 
+import os
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,16 +108,16 @@ class Cutter:
 
 
 def _jieba(user_dict: str | None) -> Any:
-    """jieba itself. Its shared cache file is never touched; ours is private and gone."""
+    """jieba itself. It gets no cache file: a shared one is not ours to touch, and one of our own would be left behind
+    by a process that is killed."""
     import logging
 
     import jieba
 
     jieba.setLogLevel(logging.CRITICAL)
     tokenizer = jieba.Tokenizer()
-    with tempfile.TemporaryDirectory(prefix="jingtiao-") as private:
-        tokenizer.tmp_dir = private  # pyright: ignore[reportAttributeAccessIssue]  (None by default)
-        tokenizer.initialize()
+    tokenizer.tmp_dir = os.devnull  # pyright: ignore[reportAttributeAccessIssue]  (None by default)
+    tokenizer.initialize()
     for word, frequency, tag in read_user_dict(user_dict):
         tokenizer.add_word(word, frequency, tag)
     return tokenizer

@@ -353,11 +353,11 @@ def test_disk_full_while_unpacking(bench: Bench) -> None:
 def test_disk_full_while_spilling(bench: Bench) -> None:
     """Slices that wait on disk find no room: the same one line."""
     script = (
-        "import sys, curate.store as s\n"
-        "s.Store.__init__.__defaults__ = (0,)\n"
+        "import sys, curate.budget\n"
+        "curate.budget.MEMORY = 0\n"
         "from curate.cli import main\n"
         "sys.exit(main())\n"
-    )
+    )  # fmt: skip
     words = ["recipe", "lcqmc", "--source", str(bench.file("train.tsv", pairs(20_000))), "--set", "segment.as=off"]
     done = subprocess.run(
         [sys.executable, "-c", script, *words, "--out", str(bench.place / "run")],
@@ -406,7 +406,7 @@ def test_killed(after: float, bench: Bench) -> None:
     os.kill(child.pid, signal.SIGKILL)
     child.communicate(timeout=60)  # ends only when the segmenting processes have closed their ends too
     assert not (bench.place / "run").exists()
-    assert all(path.name.startswith(".run.partial-") for path in bench.place.iterdir())
+    assert [path.name for path in bench.place.iterdir()] == [".run.work"] and not any(bench.tmp.iterdir())
     again = bench.run("recipe", "lcqmc", "--source", source, "--limit", "100", "--out", bench.place / "run")
     assert again.returncode == 0, again.stderr
     assert [path.name for path in bench.place.iterdir()] == ["run"]

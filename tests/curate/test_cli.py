@@ -216,7 +216,7 @@ def test_recipe_prints_the_funnel(
     calls: list[Any] = []
     curate_with(monkeypatch, tmp_path, calls)
     args = ["--source", "train=a.tsv", "--source", "test=b.txt", "--limit", "9", "--set", "segment.as=off", "--force"]
-    args += ["--format", "parquet", "--format", "messages,sharegpt"]
+    args += ["--format", "parquet", "--format", "messages,sharegpt", "--memory", "2GB"]
     assert main(["recipe", "lcqmc", *args]) == 0
     recipe, sources, options = calls[0]
     assert sources == ["train=a.tsv", "test=b.txt"]
@@ -225,7 +225,7 @@ def test_recipe_prints_the_funnel(
     report("anything")
     assert options.pop("workers") >= 1
     assert options.pop("formats") == ["parquet", "messages,sharegpt"]
-    assert options == {"out": None, "limit": 9, "seed": 0, "force": True, "lang": "zh"}
+    assert options == {"out": None, "limit": 9, "seed": 0, "memory": 2_000_000_000, "force": True, "lang": "zh"}
     assert capsys.readouterr().out.splitlines() == [
         "split        read  moved  unreadable  exact_dedup  written  flagged",
         "train       1,200   -100          -5          -15    1,080        0",

@@ -358,13 +358,14 @@ def test_killed_midway(runs: dict[str, Path], tmp_path: Path) -> None:
     """kill -9 leaves no run in the place, and the next mixture clears what was left beside it."""
     path = mixture_file(tmp_path, parts_of(runs), temperature=1, total=400_000)
     child = subprocess.Popen([sys.executable, "-m", "curate", "mix", path, "--out", "run"], cwd=tmp_path)
-    while child.poll() is None and not list(tmp_path.glob(".run.partial-*/train.jsonl")):
+    while child.poll() is None and not (tmp_path / ".run.work" / "run" / "train.jsonl").exists():
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
-    assert not (tmp_path / "run").exists() and list(tmp_path.glob(".run.partial-*"))
+    assert not (tmp_path / "run").exists() and (tmp_path / ".run.work").exists()
     run = mix(mixture_file(tmp_path, parts_of(runs)), tmp_path / "run").path
-    assert check_run(run) == [] and not list(tmp_path.glob(".run.partial-*"))
+    assert check_run(run) == [] and not (tmp_path / ".run.work").exists()
+    assert differing(run, mix(mixture_file(tmp_path, parts_of(runs)), tmp_path / "undisturbed").path) == []
 
 
 # ---- the command line, and what others read
