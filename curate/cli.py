@@ -300,6 +300,20 @@ def explain(
     _print_text(explain_row(run, row))
 
 
+@app.command()
+def diff(first: RunFolder, second: RunFolder, as_json: Json = False) -> None:
+    """Compare two runs: what was made otherwise, and which rows were lost, added, moved or changed, and why."""
+    from curate.diff import diff_runs
+
+    found = diff_runs(first, second)
+    if as_json:
+        _print_json(found)
+        return
+    from curate.diff.words import print_diff
+
+    print_diff(found)
+
+
 def _print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
