@@ -290,6 +290,29 @@ def card(
 
 
 @app.command()
+def cards(
+    source_root: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder in which each corpus has one, called as its recipe is.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the cards.")] = Path("data_cards"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processor cores to use (all); never changes the result.")
+    ] = None,
+) -> None:
+    """Make the cards of all recipes whose corpus is at hand, figures only, and a page that compares them."""
+    from curate.api import cores
+    from curate.cards import write_cards
+
+    with Progress() as report:
+        made = write_cards(source_root, out, workers or cores(), report)
+    for name in made.written:
+        print(f"card: {out / name / 'README.md'}")
+    for name, why in made.left_out.items():
+        print(f"note: {name} is left out: {why}")
+    print(f"all:  {made.index}")
+
+
+@app.command()
 def explain(
     run: RunFolder,
     row: Annotated[str, typer.Argument(metavar="ID", help="A row's id, like lcqmc/train/000000017.")],
