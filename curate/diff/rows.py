@@ -80,13 +80,13 @@ class Side:
         return rows.filter((rows >= start) & (rows < start + self.rows[split])) - start
 
     def parts(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Hashes of the parts of some samples, by `id`; `rows` has `id` and `row`, sorted by row."""
+        """Hashes of the parts of some samples (one or more), by `id`; `rows` has `id` and `row`, sorted by row."""
         found = [
             part_hashes(frame)
             for split in SPLITS
             for _, frame in samples(self.run, split, self.split_rows(split, rows["row"]))
         ]
-        return pl.concat(found).with_columns(rows["id"]) if found else rows.select("id")
+        return pl.concat(found).with_columns(rows["id"])
 
 
 def compare_rows(first: Side, second: Side) -> dict[str, Any]:
@@ -162,6 +162,8 @@ def _why(rows: pl.DataFrame, row: str, has: Side, lacks: Side) -> pl.DataFrame:
 
 def _kinds(changed: pl.DataFrame, first: Side, second: Side) -> tuple[pl.Series, dict[str, int]]:
     """The kind of change of each row, and how many rows differ in each part."""
+    if not len(changed):
+        return pl.Series("kind", [], dtype=pl.String), {}
     ours = first.parts(changed.select("id", "row"))
     theirs = second.parts(changed.select("id", row="row_right").sort("row"))
     pairs = ours.join(theirs, on="id", maintain_order="left")
@@ -177,7 +179,7 @@ def _kinds(changed: pl.DataFrame, first: Side, second: Side) -> tuple[pl.Series,
     told = differs.select(
         pl.any_horizontal(pl.lit(False), *message).alias("message"),
         pl.any_horizontal(pl.lit(False), *facts).alias("facts"),
-        (pl.col("meta.template") if "meta.template" in names else pl.lit(False)).alias("template"),
+        pl.col("meta.template").alias("template"),
     ).with_columns(
         changed.select(pl.col("key").ne_missing(pl.col("key_right"))), size=pairs[SIZE] != pairs[f"{SIZE}_right"]
     )
@@ -185,7 +187,7 @@ def _kinds(changed: pl.DataFrame, first: Side, second: Side) -> tuple[pl.Series,
     reordered = pl.lit(first.seed != second.seed) & ~pl.col("size")
     text = pl.col("facts") | pl.col("key") | (pl.col("message") & ~pl.col("template") & ~reordered)
     kind = pl.when(text).then(pl.lit("text")).when("message").then(pl.lit("wording")).otherwise(pl.lit("meta"))
-    counts = {name: int(differs[name].sum()) for name in names} if len(differs) else {}
+    counts = {name: int(differs[name].sum()) for name in names}
     return told.select(kind.alias("kind")).to_series(), {name: n for name, n in counts.items() if n}
 
 
