@@ -19,12 +19,14 @@ from curate.resources import mixture_names, sample_path
 from curate.types import UserError
 
 COMMITTED = REPOSITORY / "data_cards"
-#: Keys of card.json that name what is in the data (labels, reasons, fields …), or are there for some data only.
-NAMED_BY_DATA = {
-    "labels", "label_words", "splits", "reasons", "flags", "notes", "changes", "duplicates", "before", "after",
-    "train", "validation", "test", "lengths", "templates", "top", "repaired", "encodings", "versions", "corpora",
-    "rows", "label_rows", "tokens", "across",
-}  # fmt: skip
+#: Where the keys of card.json are what is in the data: splits, labels, reasons, fields …; `*` is one of them.
+NAMED_BY_DATA = set(
+    """
+    .labels .labels.* .label_words .splits .duplicates .duplicates.*.reasons .leaks.before .leaks.before.* .leaks.after
+    .leaks.after.* .lengths .lengths.* .templates .segmentation.top .sources[].repaired .sources[].encodings .versions
+    .steps[].reasons .steps[].flags .steps[].notes .steps[].changes
+    """.split()  # noqa: SIM905
+)
 SOME_DATA = {"files", "member", "target", "encodings", "encoding", "hub", "examples", "tokens", "cap", "moved"}
 
 
@@ -127,7 +129,7 @@ def test_the_page_says_what_the_cards_say() -> None:
 # ---- the cards that are committed
 
 
-def differing(fresh: Any, kept: Any, where: str, name: str = "") -> list[str]:
+def differing(fresh: Any, kept: Any, where: str = "") -> list[str]:
     """Where two cards have other keys or types, beside what is named by the data."""
     if type(fresh) is not type(kept):
         both = isinstance(fresh, int | float) and isinstance(kept, int | float)
@@ -136,14 +138,28 @@ def differing(fresh: Any, kept: Any, where: str, name: str = "") -> list[str]:
         return differing(fresh[0], kept[0], f"{where}[]") if fresh and kept else []
     if not isinstance(fresh, dict):
         return []
-    if name in NAMED_BY_DATA:
-        if not fresh or not kept:
-            return []
-        one, other = next(iter(fresh.items())), next(iter(kept.items()))
-        return differing(one[1], other[1], f"{where}.*", one[0] if one[0] in SPLITS else "")
+    if where in NAMED_BY_DATA:
+        return differing(next(iter(fresh.values())), next(iter(kept.values())), f"{where}.*") if fresh and kept else []
     found = [f"{where}.{key}: only in one of them" for key in (fresh.keys() ^ kept.keys()) - SOME_DATA]
-    return found + [
-        line for key in fresh.keys() & kept.keys() for line in differing(fresh[key], kept[key], f"{where}.{key}", key)
+    shared = [key for key in fresh if key in kept]
+    return found + [line for key in shared for line in differing(fresh[key], kept[key], f"{where}.{key}")]
+
+
+def test_another_format_is_seen() -> None:
+    """A key that is new, gone or of another type is found at every depth; other data is no other format."""
+    kept = json.loads((COMMITTED / "lcqmc" / "card.json").read_text(encoding="utf-8"))
+    fresh = json.loads(json.dumps(kept))
+    fresh["labels"]["train"]["9"] = fresh["steps"][0]["reasons"]["odd"] = 1
+    assert differing(fresh, kept) == []
+    fresh["new"] = fresh["leaks"]["before"]["validation"]["train"]["more"] = fresh["steps"][0]["time"] = 1
+    del fresh["lengths"]["train"]["a"]["chars"]["p5"]
+    fresh["seed"] = "0"
+    assert sorted(differing(fresh, kept)) == [
+        ".leaks.before.*.*.more: only in one of them",
+        ".lengths.*.*.chars.p5: only in one of them",
+        ".new: only in one of them",
+        ".seed: int, now str",
+        ".steps[].time: only in one of them",
     ]
 
 
@@ -152,7 +168,7 @@ def test_our_cards_have_todays_format(name: str, tmp_path: Path) -> None:
     """What a run's card has today, the committed one has: else `curate cards` is to be run again."""
     run = curate(name, tmp_path / "run").path
     kept = json.loads((COMMITTED / name / "card.json").read_text(encoding="utf-8"))
-    assert differing(without_rows(card(run)), kept, name) == []
+    assert differing(without_rows(card(run)), kept) == []
     assert kept["metrics"] == manifest(run)["metrics"]
     assert [*dict.fromkeys(entry["step"] for entry in kept["steps"])] == [
         *dict.fromkeys(entry["step"] for entry in manifest(run)["steps"])
