@@ -295,6 +295,29 @@ def card(
 
 
 @app.command()
+def cards(
+    source_root: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder in which each corpus has one, called as its recipe is.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the cards.")] = Path("data_cards"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processor cores to use (all); never changes the result.")
+    ] = None,
+) -> None:
+    """Make the cards of all recipes whose corpus is at hand, figures only, and a page that compares them."""
+    from curate.api import cores
+    from curate.cards import write_cards
+
+    with Progress() as report:
+        made = write_cards(source_root, out, workers or cores(), report)
+    for name in made.written:
+        print(f"card: {out / name / 'README.md'}")
+    for name, why in made.left_out.items():
+        print(f"note: {name} is left out: {why}")
+    print(f"all:  {made.index}")
+
+
+@app.command()
 def explain(
     run: RunFolder,
     row: Annotated[str, typer.Argument(metavar="ID", help="A row's id, like lcqmc/train/000000017.")],
@@ -303,6 +326,20 @@ def explain(
     from curate.explain import explain as explain_row
 
     _print_text(explain_row(run, row))
+
+
+@app.command()
+def diff(first: RunFolder, second: RunFolder, as_json: Json = False) -> None:
+    """Compare two runs: what was made otherwise, and which rows were lost, added, moved or changed, and why."""
+    from curate.diff import diff_runs
+
+    found = diff_runs(first, second)
+    if as_json:
+        _print_json(found)
+        return
+    from curate.diff.words import print_diff
+
+    print_diff(found)
 
 
 def _print_json(value: Any) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.card.croissant import FILE as CROISSANT
+from curate.card.croissant import croissant
 from curate.card.draw import draw_readme
 from curate.card.files import MANY_FILES, are_many, told
 from curate.clusters import FILE
@@ -83,7 +85,9 @@ def finish(
     run.write_json("manifest.json", manifest)
     run.write_json("card.json", card)
     run.write_json("dataset_info.json", dataset_info(recipe.name, present, recipe.task == "dialogue"))
-    run.write_text("README.md", draw_readme(card, run_features(run.folder), options["lang"]))
+    features = run_features(run.folder)
+    run.write_text("README.md", draw_readme(card, features, options["lang"]))
+    run.write_json(CROISSANT, croissant(manifest, card, features))
     run.write_json("local.json", _local(recipe, source, manifest, options))
     return RunResult(place, "written", fingerprint, manifest, _notes(source))
 

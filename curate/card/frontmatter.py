@@ -19,10 +19,18 @@ _LICENSES = {
     "odcby": "odc-by",
     "odbl": "odbl",
     "unknown": "unknown",
+    # Not every version of each kind: cc-by-sa has no 2.0 there, and an id that the Hub doesn't know is refused.
     **{
         f"cc{kind.replace('-', '')}{version.replace('.', '')}": f"cc-{kind}-{version}"
-        for kind in ("by", "by-sa", "by-nc", "by-nd", "by-nc-sa", "by-nc-nd")
-        for version in ("2.0", "3.0", "4.0")
+        for kind, versions in (
+            ("by", ("2.0", "2.5", "3.0", "4.0")),
+            ("by-sa", ("3.0", "4.0")),
+            ("by-nc", ("2.0", "3.0", "4.0")),
+            ("by-nd", ("4.0",)),
+            ("by-nc-sa", ("2.0", "3.0", "4.0")),
+            ("by-nc-nd", ("3.0", "4.0")),
+        )
+        for version in versions
     },
     "cc0": "cc0-1.0",
     "cc010": "cc0-1.0",
@@ -34,7 +42,14 @@ _CATEGORIES = {
     "summarization": "summarization",
     "dialogue": "text-generation",
 }
-_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+_SIZES = (
+    (10**3, "n<1K"),
+    (10**4, "1K<n<10K"),
+    (10**5, "10K<n<100K"),
+    (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"),
+    (10**8, "10M<n<100M"),
+)
 #: Words that YAML would not read as words.
 _RESERVED = {"y", "n", "yes", "no", "true", "false", "on", "off", "null"}
 
@@ -65,7 +80,7 @@ def license_fields(text: str) -> dict[str, str]:
 
 def size_category(rows: int) -> str:
     """The Hub's class of a number of rows."""
-    return next((name for bound, name in _SIZES if rows < bound), "10M<n<100M")
+    return next((name for bound, name in _SIZES if rows < bound), "100M<n<1B")
 
 
 def _mapping(data: dict[str, Any], indent: str) -> list[str]:

@@ -21,7 +21,7 @@ from curate.types import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ["torch", "transformers", "datasets", "pandas", "polars", "numpy", "jieba", "rjieba", "jinja2", "rich"]
-VERBS = ["list", "show", "recipe", "preview", "validate", "card", "explain"]
+VERBS = ["list", "show", "recipe", "preview", "validate", "card", "cards", "explain", "diff"]
 
 MANIFEST: dict[str, Any] = {
     "splits": {

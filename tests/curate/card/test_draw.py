@@ -111,6 +111,7 @@ def test_texts_are_cut_and_unseen_characters_shown() -> None:
     ("text", "wanted"),
     [
         ("CC BY-SA 4.0", {"license": "cc-by-sa-4.0"}),
+        ("CC BY-SA 2.0", {"license": "other", "license_name": "cc-by-sa-2.0"}),
         ("MIT", {"license": "mit"}),
         ("Apache-2.0", {"license": "apache-2.0"}),
         ("none stated", {"license": "other", "license_name": "none-stated"}),
@@ -123,8 +124,8 @@ def test_licences_have_the_hubs_names(text: str, wanted: dict[str, str]) -> None
 
 
 def test_size_categories() -> None:
-    assert [size_category(n) for n in (0, 999, 1000, 99_999, 10**6, 10**8)] == [
-        "n<1K", "n<1K", "1K<n<10K", "10K<n<100K", "1M<n<10M", "10M<n<100M"
+    assert [size_category(n) for n in (0, 999, 1000, 99_999, 10**6, 10**8 - 1, 10**8)] == [
+        "n<1K", "n<1K", "1K<n<10K", "10K<n<100K", "1M<n<10M", "10M<n<100M", "100M<n<1B"
     ]  # fmt: skip
 
 

@@ -1,0 +1,112 @@
+"""A diff of two runs for people: what was made otherwise, what became of the rows, and a few of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from curate.card.markdown import clip, visible
+from curate.card.numbers import count as _n
+from curate.tables import print_table
+
+#: What is told of rows that one run has not written, and didn't reject.
+_ABSENT = {
+    "not_read": "not in the {other} run's source",
+    "other_parts": "cut into other parts in the {other} run",
+    "fewer_copies": "not repeated as often in the {other} run",
+}
+_KINDS = {
+    "text": "text: question, answer or label say something else",
+    "wording": "wording: another template or order of options, the same text",
+    "meta": "meta only: question and answer are the same",
+}
+_COLUMNS = ("first", "lost", "moved_away", "moved_here", "added", "second", "changed")
+
+
+def print_diff(found: dict[str, Any]) -> None:
+    """Print a diff on stdout."""
+    for name in ("first", "second"):
+        run = found[name]
+        print(f"{name + ':':8}{run['path']} ({run['recipe']} {run['version']}, seed {run['seed']})")
+    if found["differs"]:
+        print()
+        differs = [[one["what"], _value(one["first"]), _value(one["second"])] for one in found["differs"]]
+        print_table(["made otherwise", "first", "second"], differs)
+    print()
+    if found["same"]:
+        print("the runs are the same: every sample and every reject, byte for byte")
+        return
+    rows = found["rows"]
+    print_table(*split_table(rows), numbers=True)
+    if not rows["common"] and all(any(told[name] for told in rows["splits"].values()) for name in ("first", "second")):
+        print("\nthe runs have no sample in common: their ids are those of other recipes, or of other rows")
+    print("\n".join(story(rows)))
+    print("\na row's whole story: python -m curate explain RUN ID")
+
+
+def split_table(rows: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and a row a split; its samples in the first run, less and plus what follows, are those in the second."""
+    signs = {"lost": "-", "moved_away": "-", "moved_here": "+", "added": "+"}
+    columns = [name for name in _COLUMNS if name not in signs or any(told[name] for told in rows["splits"].values())]
+
+    def cell(name: str, n: int) -> str:
+        return f"{signs[name] if n and name in signs else ''}{_n(n)}"
+
+    table = [[split, *(cell(name, told[name]) for name in columns)] for split, told in rows["splits"].items()]
+    return ["split", *(name.replace("_", " ") for name in columns)], table
+
+
+def story(rows: dict[str, Any]) -> list[str]:
+    """The groups of rows that differ, the largest first, with a few rows of each; then what neither run has."""
+    lines: list[str] = []
+    for name, other in (("lost", "second"), ("added", "first")):
+        for group in rows[name]:
+            why = _ABSENT.get(group["why"], f"rejected by {_step(group['why'])} in the {{other}} run").format(
+                other=other
+            )
+            place = "from" if name == "lost" else "to"
+            lines += ["", f"{_n(group['rows'])} {name} {place} {group['split']}: {why}", *_examples(group)]
+    for group in rows["moved"]:
+        lines += ["", f"{_n(group['rows'])} moved from {group['from']} to {group['to']}", *_examples(group)]
+    for group in rows["changed"]:
+        lines += ["", f"{_n(group['rows'])} changed, {_KINDS[group['kind']]}", *_examples(group)]
+    if rows["fields"]:
+        told = ", ".join(f"{name} {_n(n)}" for name, n in rows["fields"].items())
+        lines += ["", f"parts that differ, and in how many rows: {told}"]
+    return lines + _rejected(rows["rejected"])
+
+
+def _rejected(told: dict[str, Any]) -> list[str]:
+    lines = []
+    for group in told["other_reason"]:
+        before, after = (_step(group[run]) for run in ("first", "second"))
+        like = visible(group["examples"][0])
+        lines.append(f"  {_n(group['rows'])} by {before} in the first run, by {after} in the second (like {like})")
+    for run in ("first", "second"):
+        if n := told[f"only_{run}"]:
+            lines.append(f"  {_n(n)} in the {run} run, not in the other's source")
+    return ["", "rejected in both runs or unknown to one:", *lines] if lines else []
+
+
+def _examples(group: dict[str, Any]) -> list[str]:
+    lines = []
+    for example in group["examples"]:
+        texts = list(dict.fromkeys(text for text in (example["first"], example["second"]) if text is not None))
+        lines.append(f"  {visible(example['id'])}")
+        for mark, text in zip("-+" if len(texts) > 1 else " ", texts, strict=True):
+            lines += [
+                f"    {mark if i == 0 else ' '} {line}".rstrip() for i, line in enumerate(visible(text).split("\n"))
+            ]
+    return lines
+
+
+def _step(why: str) -> str:
+    return why.replace(":", ": ", 1)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    return clip(visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).replace("\n", " "))
