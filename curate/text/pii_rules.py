@@ -185,19 +185,49 @@ _PIECES = {
 class Rule:
     """A pattern whose group `it` is a detail of this kind if `check` agrees; without a kind it keeps others off.
 
-    A text without any of the characters in `needs` holds nothing of it, and needs no search.
+    A text without any of the characters in `needs` holds nothing of it, and needs no search; nor does one that doesn't
+    fit `loose`, the pattern as polars can search for it in a column.
     """
 
     kind: str
     needs: frozenset[str]
     pattern: Pattern
+    loose: str
     check: Callable[[Match], bool] | None = None
 
 
 def _rule(kind: str, needs: str, pattern: str, check: Callable[[Match], bool] | None = None) -> Rule:
     for name, piece in _PIECES.items():
         pattern = pattern.replace(f"{{{name}}}", piece)
-    return Rule(kind, frozenset(needs), re.compile(pattern, re.VERBOSE | re.ASCII), check)
+    return Rule(kind, frozenset(needs), re.compile(pattern, re.VERBOSE | re.ASCII), loosened(pattern), check)
+
+
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?<?[=!]|\(\?P=\w+\)|\(\?P<\w+>|\(\?:|\s+|.", re.DOTALL)
+
+
+def loosened(pattern: str) -> str:
+    """A verbose pattern without what Rust's regex lacks: what stands around a match is left out, and a group that must
+    come again may come as another text of its form. It fits every text in which the pattern finds something.
+    """
+    kept: list[str] = []
+    opened: list[tuple[str, int]] = []  # the name of each open group ("" for none, "?" around a match), and its start
+    groups: dict[str, str] = {}
+    for token in _TOKEN.findall(pattern):
+        if token.startswith("(?P="):
+            kept.append(f"(?:{groups[token[4:-1]]})")
+        elif token.startswith("("):
+            name = token[4:-1] if token.startswith("(?P<") else "?" if token[-1] in "=!" else ""
+            opened.append((name, len(kept)))
+            kept.append("(?:")
+        elif token == ")":
+            name, start = opened.pop()
+            kept.append(token)
+            groups[name] = "".join(kept[start:])
+            if name == "?":
+                del kept[start:]
+        elif not token.isspace():
+            kept.append(token.replace(r"\d", "0-9" if token.startswith("[") else "[0-9]"))
+    return "".join(kept)
 
 
 _DIGITS = "0123456789"

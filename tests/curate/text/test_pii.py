@@ -87,7 +87,7 @@ def test_kinds_are_chosen_after_the_finding() -> None:
 
 def test_what_one_text_names_is_known_in_the_others() -> None:
     texts = ["他的QQ号是349583721。", "349583721", "1349583721", "房价349583721"]
-    spans = find_together(texts)
+    spans = find_together(texts, [0] * len(texts))
     assert [mask(text, some) for text, some in zip(texts, spans, strict=True)] == [
         "他的QQ号是[QQ号]。", "[QQ号]", "1349583721", "房价[QQ号]",
     ]  # fmt: skip
