@@ -117,12 +117,14 @@ def _as_it_is(spans: list[Span], places: list[int] | None) -> list[Span]:
 
 def find_each(texts: list[str]) -> list[list[Span]]:
     """`find` for each of the texts, rule by rule: polars tells which few texts a rule has to look at."""
-    column = pl.Series(texts, dtype=pl.String)
+    told = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)}).select(
+        any=pl.col("text").str.contains(_ANY_FORM), otherwise=pl.col("text").str.contains(_OTHERWISE)
+    )
     folded, places = list(texts), dict[int, list[int] | None]()
-    for i in column.str.contains(_OTHERWISE).arg_true().to_list():
+    for i in told.select(pl.col("any") & pl.col("otherwise")).to_series().arg_true().to_list():
         folded[i], places[i] = _seen(texts[i])
     spans: list[list[Span]] = [[] for _ in texts]
-    left = list(range(len(texts)))
+    left = told["any"].arg_true().to_list()
     while left:
         column = pl.Series([folded[i] for i in left], dtype=pl.String)
         looks = pl.DataFrame([column.alias("seen")]).select(
@@ -189,18 +191,19 @@ def moved(place: int, spans: Iterable[Span], end: bool = False) -> int:
 
 # ---- what polars looks for in a column
 
-#: Texts without these are what the rules see.
-_OTHERWISE = (
-    f"[{''.join(map(re.escape, map(chr, _FOLD)))}{CONTROL}{ZERO_WIDTH}]|"
-    rf'(?:^|[\s"\[\]])[^\s"\[\]](?: [^\s"\[\]]){{5}}|{_MASKED.pattern}'
-)
-
 _D = "[0-9０-９]"
 _ALNUM = "[0-9A-Za-z０-９Ａ-Ｚａ-ｚ]"
 _DIGIT_WORDS = "[零〇一二三四五六七八九幺]"
 _CONTACTS = (
     r"[Qq]{2}|[Ｑｑ]{2}|[QqＱｑ][:：]|扣扣|叩叩|企鹅|[加+＋][QqＱｑVvＶｖ]|[微薇威]信|[VvＶｖ]信|(?i:wechat|weixin)|"
     r"[VvＶｖWwＷｗ][XxＸｘ]|(?i:ｗｅｃｈａｔ|ｗｅｉｘｉｎ)"
+)
+#: `_ANY` in a text as it is: its characters may be wide, and may have others between them that the rules don't see.
+_ANY_FORM = rf"{_ALNUM}|[@＠/／:：]|(?:{_DIGIT_WORDS}[\s{CONTROL}{ZERO_WIDTH}]*){{11}}"
+#: Texts without these are what the rules see.
+_OTHERWISE = (
+    f"[{''.join(map(re.escape, map(chr, _FOLD)))}{CONTROL}{ZERO_WIDTH}]|"
+    rf'(?:^|[\s"\[\]])[^\s"\[\]](?: [^\s"\[\]]){{5}}|{_MASKED.pattern}'
 )
 #: Every text with a detail fits one of these (polars' regex); few others do.
 _LOOKS = (
