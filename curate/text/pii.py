@@ -195,8 +195,8 @@ _D = "[0-9０-９]"
 _ALNUM = "[0-9A-Za-z０-９Ａ-Ｚａ-ｚ]"
 _DIGIT_WORDS = "[零〇一二三四五六七八九幺]"
 _CONTACTS = (
-    r"[Qq]{2}|[Ｑｑ]{2}|[QqＱｑ][:：]|扣扣|叩叩|企鹅|[加+＋][QqＱｑVvＶｖ]|[微薇威]信|[VvＶｖ]信|(?i:wechat|weixin)|"
-    r"[VvＶｖWwＷｗ][XxＸｘ]|(?i:ｗｅｃｈａｔ|ｗｅｉｘｉｎ)"
+    r"[Qq]{2}|[Ｑｑ]{2}|[QqＱｑ][:：群]|扣扣|叩叩|企鹅|[加+＋][QqＱｑVvＶｖ]|[微薇威]信|[VvＶｖ]信|(?i:wechat|weixin)|"
+    r"[VvＶｖWwＷｗ][XxＸｘ]|(?i:ｗｅｃｈａｔ|ｗｅｉｘｉｎ)|[微薇VvＶｖWwＷｗ][❤♥]"
 )
 #: `_ANY` in a text as it is: its characters may be wide, and may have others between them that the rules don't see.
 _ANY_FORM = rf"{_ALNUM}|[@＠/／:：]|(?:{_DIGIT_WORDS}[\s{CONTROL}{ZERO_WIDTH}]*){{11}}"
@@ -210,7 +210,7 @@ _LOOKS = (
     # A number of ten digits or more, with what may stand between them.
     rf"{_D}(?:[ \-.()\x{{a0}}\x{{3000}}－．（）‐‑‒–—]{{0,2}}{_D}){{9}}",
     rf"{_DIGIT_WORDS}{{11}}",
-    rf"{_ALNUM}[@＠]{_ALNUM}",
+    rf"{_ALNUM}(?:[@＠]|[#＃]|[ \x{{a0}}\x{{3000}}]?[(（](?i:at|ａｔ)[)）][ \x{{a0}}\x{{3000}}]?){_ALNUM}",
     r"[:：][/／]{2}|(?i:www|ｗｗｗ)[.．]|[.．][A-Za-zＡ-Ｚａ-ｚ]{2,4}(?:[:：][0-9０-９]{2,5})?[/／]|(?i:wxid|ｗｘｉｄ)",
     rf"{_D}[.．]{_D}{{1,3}}[.．]{_D}{{1,3}}[.．]{_D}|[:：]{_ALNUM}{{0,4}}[:：]",
     rf"(?:{_CONTACTS})[^。！？，]{{0,14}}?{_ALNUM}{{5}}",

@@ -105,9 +105,10 @@ def _email(found: Match) -> bool:
     return found["it"].rpartition(".")[2].lower() not in _FILES
 
 
-#: Versions of programs have four parts too: a Latin word or one of these stands before them.
+#: Versions of programs and sections have four parts too: a Latin word or one of these stands before them.
 _VERSION = re.compile(
-    r"(?:[A-Za-z][A-Za-z0-9]*|版本号?|版|固件|系统|内核|驱动|补丁|(?:升级|更新|升)(?:到|至|为)?)[ :/为是]{0,2}\Z"
+    r"(?:[A-Za-z][A-Za-z0-9]*|版本号?|版|固件|系统|内核|驱动|补丁|(?:升级|更新|升)(?:到|至|为)?|章|节|条|图|表|附录)"
+    r"[ :/为是]{0,2}\Z"
 )
 _ADDRESS_WORD = re.compile(
     r"(?:(?<![A-Za-z])(?:ip|ipv4|ping|ssh|telnet|host|server|dns|addr|address|gateway|tracert|traceroute|nslookup|from|"
@@ -241,6 +242,14 @@ RULES = (
         (?![A-Za-z0-9])""",
         _email,
     ),
+    _rule(
+        "email",
+        "(#",
+        r"""(?<![0-9A-Za-z_.%+-])
+        (?P<it>[A-Za-z0-9][A-Za-z0-9._%+-]{2,63}(?: [ ]?\([Aa][Tt]\)[ ]? | \# )
+            (?:qq|163|126|139|189|vip|gmail|sina|sohu|yeah|foxmail|hotmail|outlook)\.(?:com|net|cn)(?:\.cn)?)
+        (?![A-Za-z0-9])""",
+    ),
     _rule("url", "/", r"(?P<it>(?:[Hh][Tt]{2}[Pp][Ss]?|[Ff][Tt][Pp])://{LINK})"),
     _rule("url", "Ww", r"(?<![A-Za-z0-9.@-])(?P<it>[Ww]{3}\.[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?:/{LINK}?)?)"),
     # Without http:// only a page: the bare name of a site (taobao.com) is nobody's.
@@ -273,7 +282,7 @@ RULES = (
         _DIGITS,
         r"""{PHONE}
         (?P<it>{COUNTRY}0?1[3-9](?:
-            \d(?P<by>[ .-]?)\d{4}(?P=by)\d{4} | \d\d[ -]\d{3}[ -]\d{4} | \d[ -]\d{3}[ -]\d{5}
+            \d(?P<by>[ ]{1,2}|[.-]?)\d{4}(?P=by)\d{4} | \d\d[ -]\d{3}[ -]\d{4} | \d[ -]\d{3}[ -]\d{5}
             | \d[ -]\d{8} | \d{5}[ -]\d{4}
         ))
         (?:{END} | (?=[VvWw][Xx]?(?![A-Za-z])|[Qq]{2}))""",
@@ -305,7 +314,7 @@ RULES = (
         "landline",
         _DIGITS,
         r"""(?:电话|電話|座机|座機|固话|传真|傳真|[Tt][Ee][Ll]|[Ff][Aa][Xx])(?:号码?|號碼?)?[是为為]?[:. ]{0,2}
-        (?P<it>[2-8]\d{2,3}-?\d{4}{EXTENSION})(?![0-9A-Za-z]|-\d|\.\d|{UNITS})""",
+        (?P<it>[2-8]\d{2,3}[ -]?\d{4}{EXTENSION})(?![0-9A-Za-z]|-\d|\.\d|{UNITS})""",
         _landline,
     ),
     _rule(
@@ -324,16 +333,16 @@ RULES = (
     _rule(
         "qq",
         _DIGITS,
-        r"""(?: (?<![A-Za-z0-9])(?:[Qq]{2}|[Qq](?=:)) | 扣扣|叩叩|企鹅号? | [加+][Qq](?![A-Za-z]) )
+        r"""(?: (?<![A-Za-z0-9])(?:[Qq]{2}|[Qq](?=:|群)) | 扣扣|叩叩|企鹅号? | [加+][Qq](?![A-Za-z]) )
         {SAID}(?P<it>[1-9]\d{4,10})(?![0-9A-Za-z_]|[.-]\d|{UNITS})""",
         _qq,
     ),
     _rule("wechat", "x", r"(?<![A-Za-z0-9_])(?P<it>wxid_[A-Za-z0-9]{6,})(?![A-Za-z0-9_])"),
     _rule(
         "wechat",
-        "信VvWwXx",
+        "信VvWwXx❤♥",
         r"""(?<!官方)(?<!公众)(?<!企业)
-        (?: 微信|薇信|威信|[Vv]信 | [加+][Vv](?=[: ])
+        (?: 微信|薇信|威信|[Vv]信 | [微薇VvWw][❤♥] | [加+][Vv](?=[: ])
             | (?<![A-Za-z0-9])(?:[Ww]e[Cc]hat|WECHAT|[Ww]ei[Xx]in|[VvWw][Xx]) )
         {SAID}(?P<it>[A-Za-z][A-Za-z0-9_-]{5,19} | (?<=[:号號])[1-9]\d{5,10})
         (?![A-Za-z0-9_@./]|[ ]?(?:版|客户端|系统|平台|支付|小程序|公众))""",
