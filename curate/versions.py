@@ -29,8 +29,8 @@ def of(recipe: Recipe, source: Source) -> dict[str, str]:
         names += ["jieba", "rjieba"]
     if recipe.step("token_length") is not None:
         names.append("tokenizers")
-    near = recipe.step("near_dedup")
-    if near is not None and near.options.threshold != "off":
+    near, semantic = recipe.step("near_dedup"), recipe.step("semantic_dedup")
+    if semantic is not None or (near is not None and near.options.threshold != "off"):
         names.append("numpy")
     script = recipe.step("convert_script")
     if script is not None and script.options.config != "off":
@@ -38,18 +38,21 @@ def of(recipe: Recipe, source: Source) -> dict[str, str]:
 
         opencc_version()  # said here where it is missing, before anything is read
         names.append("opencc")
+    files = _files(recipe)
+    if semantic is not None:  # whether they are there is said with the model
+        names += ["model2vec", *({"tokenizers"} - set(names))]
     return {
         "jingtiao": own_version(),
         **{name: version(name) for name in names},
         "unicode": unicodedata.unidata_version,
-        **_files(recipe),
+        **files,
     }
 
 
 def _files(recipe: Recipe) -> dict[str, str]:
     """The sha256 of the user's own files that steps read; what is wrong with one is said before anything is read."""
     files = {}
-    segment, blocklist = recipe.step("segment"), recipe.step("blocklist")
+    segment, blocklist, semantic = map(recipe.step, ("segment", "blocklist", "semantic_dedup"))
     if segment is not None and segment.options.as_ != "off" and segment.options.user_dict:
         from curate.text.segment import read_user_dict
 
@@ -59,4 +62,8 @@ def _files(recipe: Recipe) -> dict[str, str]:
         from curate.steps.blocklist import read_words
 
         files["blocklist"] = read_words(blocklist.options.file)[1]
+    if semantic is not None:
+        from curate.semantic_model import model_sha256
+
+        files["semantic_model"] = model_sha256(semantic.options.model)
     return files

@@ -42,7 +42,17 @@ RECIPES = (
     "nlpcc-stance",
 )
 SPLITS = ("train", "validation", "test")
-JUDGEMENTS = ("label_conflict", "exact_dedup", "near_dedup", "split", "leak_check", "balance", "cap", "sample")
+JUDGEMENTS = (
+    "label_conflict",
+    "exact_dedup",
+    "near_dedup",
+    "semantic_dedup",
+    "split",
+    "leak_check",
+    "balance",
+    "cap",
+    "sample",
+)
 #: The only steps that may take a row out of an evaluation split.
 BINDING = {"read", "select", "require", "format"}
 
@@ -314,7 +324,7 @@ def _links(written: list[tuple[str, str, Row]], lost: list[Row], recipe: Recipe)
         options = recipe.step(row["step"]).options  # type: ignore[union-attr]
         kept = there.get(row["kept_id"]) or gone[row["kept_id"]]["fields"]
         # A capped row has no fields of its own, and nothing to compare; how near is near is counted in test_near_run.
-        same = kept and row["step"] != "near_dedup"
+        same = kept and row["step"] not in ("near_dedup", "semantic_dedup")
         names = options.key or (task.leak_key if row["step"] == "leak_check" else task.key) if same else ()
         if same and len({key_of(f, names, options.by, task.symmetric) for f in (row["fields"], kept)}) > 1:
             found.append(f"{row['id']}: is not the same as {row['kept_id']}, which was kept for it ({row['step']})")
