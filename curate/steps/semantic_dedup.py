@@ -73,15 +73,15 @@ def judge(
     rows = rows.join(told, on="rid", maintain_order="left")
     # Rows of the same texts are one node; nodes are numbered by their texts, so which row came first plays no part.
     rows = rows.with_columns(group=combine(pl.col("group"), pl.col("numbers")))
-    rows = rows.with_columns(text=combine(pl.col("group"), *map(pl.col, task.leak_key)))
-    nodes = rows.unique("text").sort("text").with_row_index("node")
+    rows = rows.with_columns(unit=combine(pl.col("group"), *map(pl.col, task.leak_key)))
+    nodes = rows.unique("unit").sort("unit").with_row_index("node")
     sides = np.stack([np.searchsorted(hashes, nodes[field].to_numpy()) for field in task.leak_key], axis=1)
     alike = Alike(vectors, sides, options.threshold)
     nodes = nodes.with_columns(
         cluster=pl.Series(alike.clusters(nodes["group"].to_numpy()), dtype=pl.UInt32),
         known=pl.Series(alike.known()),
     )
-    placed = rows.join(nodes.select("text", "node", "cluster", "known"), on="text", maintain_order="left")
+    placed = rows.join(nodes.select("unit", "node", "cluster", "known"), on="unit", maintain_order="left")
     unknown = verdicts(placed.filter(~pl.col("known")), action="note", reason="no_known_word")
     clustered = placed.filter("known").with_columns(kept=pl.col("rid").min().over("cluster"))
     survivors = clustered.filter(pl.col("rid") == pl.col("kept")).select("kept", kept_node="node")
