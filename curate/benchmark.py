@@ -48,7 +48,7 @@ def read_benchmark(path: str, task: Task, fields: list[str], columns: dict[str, 
     file = File(Path(path), Path(path).name, "test", 0)
     try:
         kind = binary_kind(file.path)
-        info = binary_info(file.path, kind) if kind else sniff(file.path, file.name)
+        info = binary_info(file.path, file.name, kind) if kind else sniff(file.path, file.name)
     except OSError as error:
         raise UserError(f"{path}: the benchmark can't be read ({error.strerror}); name a file of texts") from None
     schema = {name: task.schema()[name] for name in fields}

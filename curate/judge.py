@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curate.card.measure import duplicate_table, leak_matrix, near_leaks
-from curate.clusters import Clusters, find_clusters
+from curate.clusters import CARD, Clusters, find_clusters
 from curate.lazy import pl
 from curate.recipefile import Recipe
 from curate.rejects import resolve_kept
@@ -17,7 +17,6 @@ from curate.slicework import count_verdicts, flag_texts, soften
 from curate.steps import Context
 from curate.steps.exact_dedup import Options as DedupOptions
 from curate.steps.exact_dedup import judge as dedup
-from curate.steps.near_dedup import figures
 from curate.tally import Tally
 from curate.text.hashing import repeated
 from curate.text.keys import group_hash, key_column
@@ -91,7 +90,8 @@ def _carry_out(
     """
     alive = keys
     rejects, flags = [], []
-    near = meetings = None
+    meetings = None
+    near: dict[str, pl.DataFrame] = {}
     moved = dict.fromkeys(SPLITS, 0)
     for use in recipe.steps:
         if use.step.kind != "judgement":
@@ -112,7 +112,8 @@ def _carry_out(
         for (split,), part in said.group_by("split"):
             count_verdicts(tally, use.name, str(split), part)
         flags.append(flag_texts(use.name, said))
-        near = said if use.name == "near_dedup" and use.options.threshold != "off" else near
+        if use.name in CARD and use.options.threshold != "off":
+            near[use.name] = said
         rejected = said.filter(pl.col("action") == "reject")
         rejects.append(rejected.select("rid", pl.lit(use.name).alias("step"), "reason", "kept", "score"))
         alive = _move(alive, said, use.name, tally, moved)
@@ -120,10 +121,8 @@ def _carry_out(
     all_rejects = pl.concat(rejects) if rejects else _no_rejects()
     resolved = resolve_kept(all_rejects)
     all_rejects = all_rejects.drop("kept").join(resolved, on="rid", how="left").select(_no_rejects().columns)
-    use = recipe.step("near_dedup")
-    clusters = None
-    if use is not None and near is not None:
-        clusters = find_clusters(near, all_rejects, figures(use.options, context.task))
+    told = {use.name: use.step.module.figures(use.options, context.task) for use in recipe.steps if use.name in near}
+    clusters = find_clusters(near, all_rejects, told) if near else None
     return alive, all_rejects, flags, moved, clusters, meetings
 
 

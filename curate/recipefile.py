@@ -62,7 +62,13 @@ Scalar = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=str | in
 
 
 #: Overrides that name a file or a folder.
-_NAMING_FILES = ("segment.user_dict", "token_length.tokenizer", "blocklist.file", "decontaminate.against")
+_NAMING_FILES = (
+    "segment.user_dict",
+    "token_length.tokenizer",
+    "blocklist.file",
+    "decontaminate.against",
+    "semantic_dedup.model",
+)
 
 
 class Strict(BaseModel):

@@ -182,7 +182,7 @@ def card_data(
         "steps": manifest["steps"],
         "labels": measure.labels(),
         "duplicates": state.duplicates,
-        **({"near": state.clusters.figures} if state.clusters else {}),
+        **(state.clusters.figures if state.clusters else {}),
         "leaks": state.leaks,
         "lengths": measure.lengths(),
         "segmentation": measure.segmentation(),

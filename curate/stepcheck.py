@@ -204,8 +204,8 @@ def _check_task(document: Document, problems: Problems, named: list[tuple[str, i
             )
         if name == "token_length":
             _check_tokens(document, problems, named, index, task)
-        if name == "near_dedup":
-            _check_near(document, problems, index, task)
+        if name in ("near_dedup", "semantic_dedup"):
+            _check_near(document, problems, name, index, task)
         if name in _OF_LABELS and not task.has_labels:
             problems.add(trail, f"{name!r} needs labels; task {task.name} has none", key=True)
         options = _raw_options(document, index, name)
@@ -279,14 +279,19 @@ def _check_tokens(
         problems.add((*trail, "on_long"), "contexts are cut around their answers: add 'locate_answer' before it")
 
 
-def _check_near(document: Document, problems: Problems, index: int, task: Task) -> None:
-    """Labels and short texts are asked for where there are any."""
-    options = _raw_options(document, index, "near_dedup")
-    trail = ("steps", index, "near_dedup")
+def _check_near(document: Document, problems: Problems, name: str, index: int, task: Task) -> None:
+    """Labels, short texts and models are asked for where there are any."""
+    options = _raw_options(document, index, name)
+    trail = ("steps", index, name)
     if options.get("within") == "label" and not task.has_labels:
         problems.add((*trail, "within"), f"task {task.name} has no labels; remove 'within'")
     if options.get("short") == "edit1" and options.get("ngram", "auto") != "auto":
         problems.add((*trail, "short"), "'short' is for 'ngram: auto'; with a number texts of any length are n-grams")
+    if isinstance(model := options.get("model"), str) and model:
+        from curate.semantic_model import model_problem
+
+        if problem := model_problem(model):
+            problems.add((*trail, "model"), problem)
 
 
 def _name_trail(problems: Problems, index: int, name: str) -> Trail:

@@ -39,18 +39,21 @@ def of(recipe: Recipe, source: Source) -> dict[str, str]:
 
         opencc_version()  # said here where it is missing, before anything is read
         names.append("opencc")
+    files = _files(recipe)
+    if recipe.step("semantic_dedup") is not None:  # whether they are there is said with the model
+        names += ["model2vec", *({"tokenizers"} - set(names))]
     return {
         "jingtiao": own_version(),
         **{name: version(name) for name in names},
         "unicode": unicodedata.unidata_version,
-        **_files(recipe),
+        **files,
     }
 
 
 def _files(recipe: Recipe) -> dict[str, str]:
     """The sha256 of the user's own files that steps read; what is wrong with one is said before anything is read."""
     files = {}
-    segment, blocklist = recipe.step("segment"), recipe.step("blocklist")
+    segment, blocklist, semantic = map(recipe.step, ("segment", "blocklist", "semantic_dedup"))
     if segment is not None and segment.options.as_ != "off" and segment.options.user_dict:
         from curate.text.segment import read_user_dict
 
@@ -65,4 +68,8 @@ def _files(recipe: Recipe) -> dict[str, str]:
 
         files |= {f"benchmark {Path(path).name}": sha256_of(path) for path in sorted(use.options.against)}
         use.step.module.benchmarks(use.options, recipe.family)
+    if semantic is not None:
+        from curate.semantic_model import model_sha256
+
+        files["semantic_model"] = model_sha256(semantic.options.model)
     return files

@@ -43,7 +43,17 @@ RECIPES = (
     "nlpcc-stance",
 )
 SPLITS = ("train", "validation", "test")
-JUDGEMENTS = ("label_conflict", "exact_dedup", "near_dedup", "split", "leak_check", "balance", "cap", "sample")
+JUDGEMENTS = (
+    "label_conflict",
+    "exact_dedup",
+    "near_dedup",
+    "semantic_dedup",
+    "split",
+    "leak_check",
+    "balance",
+    "cap",
+    "sample",
+)
 #: The only steps that may take a row out of an evaluation split.
 BINDING = {"read", "select", "require", "format"}
 
@@ -405,7 +415,7 @@ def _links(written: list[tuple[str, str, Row]], lost: list[Row], recipe: Recipe)
 
 def is_alike(step: str, reason: str) -> bool:
     """Whether a verdict is about likeness, not sameness."""
-    return step == "near_dedup" or (step == "leak_check" and not reason.startswith("in_"))
+    return step in ("near_dedup", "semantic_dedup") or (step == "leak_check" and not reason.startswith("in_"))
 
 
 def judged_again(run: Path, recipe: Recipe, likeness: bool = True) -> list[str]:

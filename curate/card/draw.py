@@ -12,7 +12,7 @@ from curate.card.files import ignored_line, source_table
 from curate.card.frontmatter import front_matter
 from curate.card.leaks import found_near, near_leaks_part
 from curate.card.markdown import cell, fence, line, link, table
-from curate.card.near import near_part
+from curate.card.near import near_part, semantic_part
 from curate.card.numbers import count as _n
 from curate.card.numbers import part_of as _part
 from curate.card.numbers import with_share as _with_share
@@ -59,6 +59,7 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         "conflicts": _conflicts(card, w),
         "duplicates": _duplicates(card, w),
         **near_part(card, w, _splits(card)),
+        **semantic_part(card, w, _splits(card)),
         "lengths": _lengths(card, w),
         **_tokens(card, w),
         **_segmentation(card, w),

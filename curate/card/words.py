@@ -101,6 +101,16 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "near_join": ("；", "; "),
     "near_digits_count": ("其中的数字不同，就不算近似。", "Texts with other numbers are never near. "),
     "near_digits_ignore": ("数字不论大小都算相同。", "Any number counts as any other. "),
+    "semantic": ("语义近似重复", "Near-duplicates by meaning"),
+    "semantic_note": (
+        "两段文本的句向量（静态词向量模型，sha256 前 16 位为 {sha}）的余弦不低于 {threshold}、其中的数字也相同，"
+        "即算意思相同。这样的模型不看词序，也分不清肯定与否定：结果值得抽查。"
+        "相似度都是对留下的那一行而言，簇见 clusters.parquet。",
+        "Two texts mean the same from a cosine of {threshold} on between their vectors (a static embedding model; its "
+        "sha256 begins with {sha}), if the numbers in them are the same. Such a model sees no order of words and "
+        "takes a text and its negation for alike: look at some of what it found. Similarities are to the row that "
+        "stays; clusters.parquet has the clusters.",
+    ),
     "repeated": ("重复的行", "Repeated rows"),
     "share": ("占比", "Share"),
     "lengths": ("长度（字符）", "Lengths in characters"),
@@ -273,6 +283,11 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         "differs from another row only in case, punctuation or white space",
     ),
     "near_text": ("与另一行几乎相同", "nearly the same as another row"),
+    "same_meaning": ("与另一行意思相同", "means the same as another row"),
+    "no_known_word": (
+        "模型不认识其中任何一个词，不与别的行比较",
+        "the model knows none of its words: compared with no row",
+    ),
     "in_test": ("也在测试集中", "also stands in test"),
     "in_validation": ("也在验证集中", "also stands in validation"),
     "in_train": ("也曾在训练集中", "also stood in train"),

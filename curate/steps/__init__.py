@@ -136,6 +136,7 @@ STEPS: dict[str, Step] = {
         Step("label_conflict", "judgement", ("conflicting_labels",), groups=True),
         Step("exact_dedup", "judgement", ("same_text", "swapped", "same_key"), groups=True),
         Step("near_dedup", "judgement", ("same_key", "near_text"), reads=True),
+        Step("semantic_dedup", "judgement", ("same_meaning",), reads=True),
         Step("split", "judgement"),
         Step(
             "leak_check",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,8 +39,8 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
         return Outcome(rows)
     counts: dict[str, int] = {}
     kinds: list[tuple[int, str]] = []
-    for index, (_, spans) in found.items():
-        there = [kind for text in spans for *_, kind in text]
+    for index, spans in found.items():
+        there = [kind for text in spans.values() for *_, kind in text]
         for kind in there:
             counts[kind] = counts.get(kind, 0) + 1
         kinds += [(index, kind) for kind in KINDS if kind in there]
@@ -60,7 +60,8 @@ def veil(options: Options, task: Task) -> Callable[[pl.DataFrame], pl.DataFrame]
 
 #: A text's place in a record: the field, then the index of a list's item and, for a slot, its key.
 Place = tuple[Any, ...]
-Found = dict[int, tuple[list[Place], list[list[Span]]]]
+#: The details of each row that has some, by its index: the spans of each text that holds one.
+Found = dict[int, dict[Place, list[Span]]]
 
 
 def private_fields(task: Task) -> list[str]:
@@ -73,16 +74,21 @@ def private_fields(task: Task) -> list[str]:
 
 
 def _find(rows: pl.DataFrame, options: Options, task: Task) -> Found:
-    """The details of each row that has some, by its index: the places of its texts, and the spans in each."""
     fields = private_fields(task)
     look = pl.any_horizontal(may_hold(joined(name, task.fields[name])) for name in fields)
     where = rows.select(look).to_series().arg_true()
+    records, places, texts = [], [], []
+    columns = [(name, rows[name].gather(where).to_list()) for name in fields]
+    for at, index in enumerate(where.to_list()):
+        for name, values in columns:
+            for place, text in _texts((name,), values[at]):
+                records.append(index)
+                places.append(place)
+                texts.append(text)
     found: Found = {}
-    for index, record in zip(where.to_list(), rows.select(fields)[where].to_dicts(), strict=True):
-        texts = _texts(record)
-        spans = find_together(list(texts.values()), options.kinds)
-        if any(spans):
-            found[index] = (list(texts), spans)
+    for index, place, spans in zip(records, places, find_together(texts, records, options.kinds), strict=True):
+        if spans:
+            found.setdefault(index, {})[place] = spans
     return found
 
 
@@ -95,36 +101,35 @@ def joined(name: str, kind: str) -> pl.Expr:
     return pl.col(name)
 
 
-def _texts(record: dict[str, Any]) -> dict[Place, str]:
-    texts: dict[Place, str] = {}
-    for name, value in record.items():
-        for index, item in enumerate(value or () if isinstance(value, list) else [value]):
-            place = (name, index) if isinstance(value, list) else (name,)
-            if isinstance(item, dict):
-                place, item = (*place, "value"), item["value"]
-            if item:
-                texts[place] = item
-    return texts
+def _texts(place: Place, value: Any) -> Iterator[tuple[Place, str]]:
+    """The texts in a field's value, or in an item of it, each with its place."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts((*place, index), item)
+    elif isinstance(value, dict):
+        yield from _texts((*place, "value"), value["value"])
+    elif value:
+        yield place, value
 
 
 def _masked(rows: pl.DataFrame, found: Found, task: Task) -> pl.DataFrame:
     """The rows with every span masked; answers are what stands in their place of the masked context."""
     if not found:
         return rows
-    fields = [name for name in (*private_fields(task), "answer_starts") if name in rows.columns]
     where = pl.Series(list(found), dtype=pl.UInt32)
-    changed = []
-    for record, (places, spans) in zip(rows.select(fields)[where].to_dicts(), found.values(), strict=True):
-        by_place = dict(zip(places, spans, strict=True))
-        new = {name: _mask_value((name,), record[name], by_place) for name in fields}
-        if context := record.get("context"):
-            _answers(record, new, context, by_place.get(("context",), []))
-        changed.append(new)
-    made = pl.DataFrame(changed, schema={name: rows.schema[name] for name in fields})
+    new = {}
+    for name in private_fields(task):
+        values = zip(rows[name].gather(where).to_list(), found.values(), strict=True)
+        new[name] = [_mask_value((name,), value, spans) for value, spans in values]
+    if task.name == "mrc":
+        old = rows.select("context", "answers", "answer_starts")[where].to_dicts()
+        told = zip(old, found.values(), new["context"], new["answers"], strict=True)
+        new["answer_starts"] = [_answers(one, spans.get(("context",), []), *masked) for one, spans, *masked in told]
     order = pl.int_range(len(rows), eager=True, dtype=pl.UInt32).scatter(
         where, pl.int_range(len(rows), len(rows) + len(where), eager=True, dtype=pl.UInt32)
     )
-    return rows.with_columns(pl.concat([rows[name], made[name]]).gather(order) for name in fields)
+    made = pl.DataFrame(new, schema={name: rows.schema[name] for name in new})
+    return rows.with_columns(pl.concat([rows[name], made[name]]).gather(order) for name in new)
 
 
 def _mask_value(place: Place, value: Any, spans: dict[Place, list[Span]]) -> Any:
@@ -136,16 +141,21 @@ def _mask_value(place: Place, value: Any, spans: dict[Place, list[Span]]) -> Any
     return mask(value, spans[place]) if spans.get(place) else value
 
 
-def _answers(old: dict[str, Any], new: dict[str, Any], context: str, spans: list[Span]) -> None:
-    """Answers as their places in the masked context read: one that begins inside a detail takes all of it."""
+def _answers(old: dict[str, Any], spans: list[Span], context: str | None, answers: list[str]) -> list[int] | None:
+    """The answers' starts in the masked `context`; the masked `answers` become what stands there.
+
+    An answer that begins inside a detail takes all of it.
+    """
+    if not context:
+        return old["answer_starts"]
     starts = old["answer_starts"] or []
-    told = [*starts, *[-1] * len(old["answers"])]
+    told = [*starts, *[-1] * len(answers)]
     for index, answer in enumerate(old["answers"]):
-        place = locate(context, answer or "", told[index])
+        place = locate(old["context"], answer or "", told[index])
         if place >= 0:
             first, last = moved(place, spans), moved(place + len(answer), spans, end=True)
-            new["answers"][index] = new["context"][first:last]
-    new["answer_starts"] = [moved(start, spans) if start >= 0 else start for start in starts]
+            answers[index] = context[first:last]
+    return [moved(start, spans) if start >= 0 else start for start in starts]
 
 
 def _said(rows: pl.DataFrame, kinds: list[tuple[int, str]], action: str) -> pl.DataFrame:

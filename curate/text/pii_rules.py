@@ -105,9 +105,10 @@ def _email(found: Match) -> bool:
     return found["it"].rpartition(".")[2].lower() not in _FILES
 
 
-#: Versions of programs have four parts too: a Latin word or one of these stands before them.
+#: Versions of programs and sections have four parts too: a Latin word or one of these stands before them.
 _VERSION = re.compile(
-    r"(?:[A-Za-z][A-Za-z0-9]*|版本号?|版|固件|系统|内核|驱动|补丁|(?:升级|更新|升)(?:到|至|为)?)[ :/为是]{0,2}\Z"
+    r"(?:[A-Za-z][A-Za-z0-9]*|版本号?|版|固件|系统|内核|驱动|补丁|(?:升级|更新|升)(?:到|至|为)?|章|节|条|图|表|附录)"
+    r"[ :/为是]{0,2}\Z"
 )
 _ADDRESS_WORD = re.compile(
     r"(?:(?<![A-Za-z])(?:ip|ipv4|ping|ssh|telnet|host|server|dns|addr|address|gateway|tracert|traceroute|nslookup|from|"
@@ -185,19 +186,49 @@ _PIECES = {
 class Rule:
     """A pattern whose group `it` is a detail of this kind if `check` agrees; without a kind it keeps others off.
 
-    A text without any of the characters in `needs` holds nothing of it, and needs no search.
+    A text without any of the characters in `needs` holds nothing of it, and needs no search; nor does one that doesn't
+    fit `loose`, the pattern as polars can search for it in a column.
     """
 
     kind: str
     needs: frozenset[str]
     pattern: Pattern
+    loose: str
     check: Callable[[Match], bool] | None = None
 
 
 def _rule(kind: str, needs: str, pattern: str, check: Callable[[Match], bool] | None = None) -> Rule:
     for name, piece in _PIECES.items():
         pattern = pattern.replace(f"{{{name}}}", piece)
-    return Rule(kind, frozenset(needs), re.compile(pattern, re.VERBOSE | re.ASCII), check)
+    return Rule(kind, frozenset(needs), re.compile(pattern, re.VERBOSE | re.ASCII), loosened(pattern), check)
+
+
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?<?[=!]|\(\?P=\w+\)|\(\?P<\w+>|\(\?:|\s+|.", re.DOTALL)
+
+
+def loosened(pattern: str) -> str:
+    """A verbose pattern without what Rust's regex lacks: what stands around a match is left out, and a group that must
+    come again may come as another text of its form. It fits every text in which the pattern finds something.
+    """
+    kept: list[str] = []
+    opened: list[tuple[str, int]] = []  # the name of each open group ("" for none, "?" around a match), and its start
+    groups: dict[str, str] = {}
+    for token in _TOKEN.findall(pattern):
+        if token.startswith("(?P="):
+            kept.append(f"(?:{groups[token[4:-1]]})")
+        elif token.startswith("("):
+            name = token[4:-1] if token.startswith("(?P<") else "?" if token[-1] in "=!" else ""
+            opened.append((name, len(kept)))
+            kept.append("(?:")
+        elif token == ")":
+            name, start = opened.pop()
+            kept.append(token)
+            groups[name] = "".join(kept[start:])
+            if name == "?":
+                del kept[start:]
+        elif not token.isspace():
+            kept.append(token.replace(r"\d", "0-9" if token.startswith("[") else "[0-9]"))
+    return "".join(kept)
 
 
 _DIGITS = "0123456789"
@@ -210,6 +241,14 @@ RULES = (
         (?P<it>[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.)+[A-Za-z]{2,18})
         (?![A-Za-z0-9])""",
         _email,
+    ),
+    _rule(
+        "email",
+        "(#",
+        r"""(?<![0-9A-Za-z_.%+-])
+        (?P<it>[A-Za-z0-9][A-Za-z0-9._%+-]{2,63}(?: [ ]?\([Aa][Tt]\)[ ]? | \# )
+            (?:qq|163|126|139|189|vip|gmail|sina|sohu|yeah|foxmail|hotmail|outlook)\.(?:com|net|cn)(?:\.cn)?)
+        (?![A-Za-z0-9])""",
     ),
     _rule("url", "/", r"(?P<it>(?:[Hh][Tt]{2}[Pp][Ss]?|[Ff][Tt][Pp])://{LINK})"),
     _rule("url", "Ww", r"(?<![A-Za-z0-9.@-])(?P<it>[Ww]{3}\.[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?:/{LINK}?)?)"),
@@ -243,7 +282,7 @@ RULES = (
         _DIGITS,
         r"""{PHONE}
         (?P<it>{COUNTRY}0?1[3-9](?:
-            \d(?P<by>[ .-]?)\d{4}(?P=by)\d{4} | \d\d[ -]\d{3}[ -]\d{4} | \d[ -]\d{3}[ -]\d{5}
+            \d(?P<by>[ ]{1,2}|[.-]?)\d{4}(?P=by)\d{4} | \d\d[ -]\d{3}[ -]\d{4} | \d[ -]\d{3}[ -]\d{5}
             | \d[ -]\d{8} | \d{5}[ -]\d{4}
         ))
         (?:{END} | (?=[VvWw][Xx]?(?![A-Za-z])|[Qq]{2}))""",
@@ -275,7 +314,7 @@ RULES = (
         "landline",
         _DIGITS,
         r"""(?:电话|電話|座机|座機|固话|传真|傳真|[Tt][Ee][Ll]|[Ff][Aa][Xx])(?:号码?|號碼?)?[是为為]?[:. ]{0,2}
-        (?P<it>[2-8]\d{2,3}-?\d{4}{EXTENSION})(?![0-9A-Za-z]|-\d|\.\d|{UNITS})""",
+        (?P<it>[2-8]\d{2,3}[ -]?\d{4}{EXTENSION})(?![0-9A-Za-z]|-\d|\.\d|{UNITS})""",
         _landline,
     ),
     _rule(
@@ -294,16 +333,16 @@ RULES = (
     _rule(
         "qq",
         _DIGITS,
-        r"""(?: (?<![A-Za-z0-9])(?:[Qq]{2}|[Qq](?=:)) | 扣扣|叩叩|企鹅号? | [加+][Qq](?![A-Za-z]) )
+        r"""(?: (?<![A-Za-z0-9])(?:[Qq]{2}|[Qq](?=:|群)) | 扣扣|叩叩|企鹅号? | [加+][Qq](?![A-Za-z]) )
         {SAID}(?P<it>[1-9]\d{4,10})(?![0-9A-Za-z_]|[.-]\d|{UNITS})""",
         _qq,
     ),
     _rule("wechat", "x", r"(?<![A-Za-z0-9_])(?P<it>wxid_[A-Za-z0-9]{6,})(?![A-Za-z0-9_])"),
     _rule(
         "wechat",
-        "信VvWwXx",
+        "信VvWwXx❤♥",
         r"""(?<!官方)(?<!公众)(?<!企业)
-        (?: 微信|薇信|威信|[Vv]信 | [加+][Vv](?=[: ])
+        (?: 微信|薇信|威信|[Vv]信 | [微薇VvWw][❤♥] | [加+][Vv](?=[: ])
             | (?<![A-Za-z0-9])(?:[Ww]e[Cc]hat|WECHAT|[Ww]ei[Xx]in|[VvWw][Xx]) )
         {SAID}(?P<it>[A-Za-z][A-Za-z0-9_-]{5,19} | (?<=[:号號])[1-9]\d{5,10})
         (?![A-Za-z0-9_@./]|[ ]?(?:版|客户端|系统|平台|支付|小程序|公众))""",

@@ -88,7 +88,7 @@ def test_every_row_is_accounted_for(tmp_path: Path, seed: int) -> None:
     assert max(sizes.values()) > 4
 
     table = pl.read_parquet(run / "clusters.parquet")
-    assert table.columns == ["cluster", "id", "split", "similarity", "removed"]
+    assert table.columns == ["cluster", "id", "split", "similarity", "step", "removed"]
     assert table["id"].n_unique() == len(table)
     counted = dict(table.group_by("cluster").agg(1 + pl.col("removed").sum()).iter_rows())
     assert counted | {name: 1 for name in sizes if name not in counted} == sizes | {
