@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.card.draw import draw_readme
+from curate.card import draw_card, write_drawn
 from curate.card.files import MANY_FILES, are_many, told
 from curate.clusters import FILE
 from curate.formatting.features import run_features
@@ -79,11 +79,11 @@ def finish(
         "outputs": outputs,
         "files": run.files,
     }
-    card = card_data(recipe, manifest, state, written, options)
+    card = card_data(recipe, manifest, local, state, written, options)
     run.write_json("manifest.json", manifest)
     run.write_json("card.json", card)
     run.write_json("dataset_info.json", dataset_info(recipe.name, present, recipe.task == "dialogue"))
-    run.write_text("README.md", draw_readme(card, run_features(run.folder), options["lang"]))
+    write_drawn(run.folder, draw_card(card, run_features(run.folder), options["lang"]))
     run.write_json("local.json", _local(recipe, source, manifest, options))
     return RunResult(place, "written", fingerprint, manifest, _notes(source))
 
@@ -159,7 +159,12 @@ def check_conserved(split: str, counts: dict[str, int]) -> None:
 
 
 def card_data(
-    recipe: Recipe, manifest: dict[str, Any], state: State, written: Written, options: dict[str, Any]
+    recipe: Recipe,
+    manifest: dict[str, Any],
+    local: LocalPass,
+    state: State,
+    written: Written,
+    options: dict[str, Any],
 ) -> dict[str, Any]:
     """card.json: every figure of the card. Only `examples` holds texts of the corpus."""
     measure = written.measure
@@ -177,7 +182,10 @@ def card_data(
         "splits": manifest["splits"],
         "steps": manifest["steps"],
         "labels": measure.labels(),
-        "duplicates": state.duplicates,
+        "duplicates": {
+            split: {key: value for key, value in table.items() if key != "largest"}
+            for split, table in state.duplicates.items()
+        },
         **({"near": state.clusters.figures} if state.clusters else {}),
         "leaks": state.leaks,
         "lengths": measure.lengths(),
@@ -188,14 +196,7 @@ def card_data(
         "ignored": len(manifest["ignored_files"]),
         "examples": {
             "templates": dict(sorted(measure.template_examples.items())),
-            "rejects": [
-                {
-                    "step": step,
-                    "reason": reason,
-                    "rows": [{**row, "fields": json.loads(row["fields"])} for row in rows],
-                }
-                for (step, reason), rows in sorted(measure.reject_examples.items())
-            ],
+            **measure.shown.examples(local.name),
         },
     }
 

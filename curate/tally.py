@@ -52,6 +52,10 @@ class Tally:
             for name in ("reasons", "flags", "notes", "changes"):
                 add(getattr(line, name), getattr(more, name))
 
+    def changes(self) -> bool:
+        """Whether any step changed anything."""
+        return any(any(line.changes.values()) for line in self._lines.values())
+
     def said(self, step: str, split: str, action: str, reasons: dict[str, int]) -> None:
         """Count verdicts; `action` is reject, flag or note."""
         line = self.line(step, split)

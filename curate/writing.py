@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from curate.ahead import Behind, side_by_side
 from curate.card.measure import Measure
+from curate.card.shown import Shown
 from curate.formatting.lines import sample_lines
 from curate.formatting.render import CLUSTER_SIZE
 from curate.formatting.templates import TemplateSet
@@ -71,7 +72,7 @@ def write_slices(
 ) -> Written:
     """Write every slice's samples and rejects, in the order of the splits and of the rows."""
     maker = _Maker(recipe, context, templates, local, state)
-    keeper = _Keeper(context, local, tally, run)
+    keeper = _Keeper(local, tally, run, Measure(context, Shown(context, local.glimpses(), state)))
     order = sorted(range(len(local.slices)), key=lambda i: (SPLITS.index(local.slices[i].split), i))
 
     def slices() -> Iterator[tuple[Slice, pl.DataFrame]]:
@@ -164,12 +165,12 @@ class _Maker:
 class _Keeper:
     """Writes what was made, in order, and adds it up."""
 
-    def __init__(self, context: Context, local: LocalPass, tally: Tally, run: RunFolder) -> None:
+    def __init__(self, local: LocalPass, tally: Tally, run: RunFolder, measure: Measure) -> None:
         self._local, self._tally, self._run = local, tally, run
         self._late: list[pl.DataFrame] = []
         self._keys: dict[str, list[pl.DataFrame]] = {}
         self._behind = Behind()
-        self.result = Written(Measure(context))
+        self.result = Written(measure)
         run.output("rejected.jsonl")
 
     def keep(self, made: Made) -> None:
@@ -193,7 +194,7 @@ class _Keeper:
             output.rows += len(made.rejects)
             for split, n in made.rejects["split"].value_counts().iter_rows():
                 self.result.rejected[split] += n
-            self.result.measure.rejects(made.rejects, self._local.prefixes)
+            self.result.measure.shown.rejects(made.rejects)
 
     def finish(self) -> None:
         """Rows rejected in this pass may be what earlier rejects point at: nothing survives of those groups."""

@@ -1,0 +1,57 @@
+"""A text in Chinese and in English, and how HTML and SVG say it: both are there, and the page shows one of them."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from curate.card.markdown import visible
+from curate.card.words import LANGUAGES
+
+#: The languages by the names that HTML has for them.
+TAGS = {"zh": "zh-Hans", "en": "en"}
+
+
+class Both(NamedTuple):
+    """The same in each language of a card."""
+
+    zh: str
+    en: str
+
+    def fill(self, **values: object) -> Both:
+        """Both texts with their places filled; a value may itself be in two languages."""
+        return both(lambda lang: getattr(self, lang).format(**{k: said(v, lang) for k, v in values.items()}))
+
+
+def both(one: Callable[[str], str]) -> Both:
+    """What a function of the language says in each."""
+    return Both(*(one(lang) for lang in LANGUAGES))
+
+
+def said(text: object, lang: str) -> str:
+    return getattr(text, lang) if isinstance(text, Both) else str(text)
+
+
+def escape(text: object) -> str:
+    """A text for HTML and SVG: no markup in it, and what can't be seen or turns lines around shown by its number."""
+    return html.escape(visible(str(text)))
+
+
+def plain(markdown: str) -> str:
+    """What a text that `markdown.cell` made says."""
+    return html.unescape(markdown)
+
+
+def prose(text: str | Both) -> str:
+    """HTML of a sentence of the card's own; `code` in backticks. Where the languages differ, both are there."""
+    if isinstance(text, Both) and text.zh != text.en:
+        return "".join(
+            f'<span class="{lang}" lang="{TAGS[lang]}">{_coded(said(text, lang))}</span>' for lang in LANGUAGES
+        )
+    return _coded(said(text, "zh"))
+
+
+def _coded(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
