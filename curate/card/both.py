@@ -45,13 +45,24 @@ def plain(markdown: str) -> str:
 
 
 def prose(text: str | Both) -> str:
-    """HTML of a sentence of the card's own; `code` in backticks. Where the languages differ, both are there."""
+    """HTML of a sentence of the card's own, as Markdown has it: `code` in backticks, and what `cell` escaped."""
+    return _in_both(text, _coded)
+
+
+def value(text: str | Both) -> str:
+    """HTML of a text as it is."""
+    return _in_both(text, escape)
+
+
+def _in_both(text: str | Both, show: Callable[[str], str]) -> str:
+    """Where the languages differ, both are there."""
     if isinstance(text, Both) and text.zh != text.en:
         return "".join(
-            f'<span class="{lang}" lang="{TAGS[lang]}">{_coded(said(text, lang))}</span>' for lang in LANGUAGES
+            f'<span class="{lang}" lang="{TAGS[lang]}">{show(said(text, lang))}</span>' for lang in LANGUAGES
         )
-    return _coded(said(text, "zh"))
+    return show(said(text, "zh"))
 
 
 def _coded(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    parts = [escape(plain(part)) for part in re.split(r"`([^`]+)`", text)]
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))

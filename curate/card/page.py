@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from curate.card.both import TAGS, Both, both, escape, plain, prose, said
+from curate.card.both import TAGS, Both, both, escape, plain, prose, said, value
 from curate.card.draw import card_parts
 from curate.card.figures import Figure, figures, split_word
 from curate.card.markdown import Table
@@ -100,6 +100,8 @@ class _Page:
             self._figures.setdefault(figure.part, []).append(figure)
 
     def has(self, part: str) -> bool:
+        if part in _EVEN_EMPTY and part in self._parts["zh"]:
+            return True
         own = {"walk": self.examples.get("rows"), "pii": self._details()}
         return bool(own[part] if part in own else self._parts["zh"].get(part))
 
@@ -107,12 +109,12 @@ class _Page:
 
     def both(self, part: str) -> Any:
         """A part that is a sentence."""
-        return _safe(prose(both(lambda lang: plain(self._parts[lang][part]))))
+        return _safe(prose(both(lambda lang: self._parts[lang][part])))
 
     def sentences(self, part: str) -> list[Any]:
         """A part that is a list of sentences."""
         pairs = zip(*(self._parts[lang][part] for lang in LANGUAGES), strict=True)
-        return [_safe(prose(Both(*map(plain, pair)))) for pair in pairs]
+        return [_safe(prose(Both(*pair))) for pair in pairs]
 
     def title(self) -> Any:
         return _safe(escape(self.card["recipe"]["title"]))
@@ -122,9 +124,10 @@ class _Page:
         pairs = zip(*(self._parts[lang]["about"] for lang in LANGUAGES), strict=True)
         told = []
         for zh, en in pairs:
-            value = Both(plain(zh[1]), plain(en[1]))
-            link = re.fullmatch(r"<(https?://[^<>\s\"']+)>", value.zh)
-            shown = f'<a href="{escape(link[1])}" rel="noreferrer">{escape(link[1])}</a>' if link else prose(value)
+            link = re.fullmatch(r"<(https?://[^<>\s\"']+)>", zh[1])
+            shown = value(Both(plain(zh[1]), plain(en[1])))
+            if link:
+                shown = f'<a href="{escape(link[1])}" rel="noreferrer">{escape(link[1])}</a>'
             told.append((_safe(prose(Both(zh[0], en[0]))), _safe(shown)))
         return told
 
@@ -157,7 +160,7 @@ class _Page:
             for index, pair in enumerate(zip(one, other, targets, strict=True)):
                 scope = ' scope="col"' if tag == "th" else ' scope="row"'
                 kind = tag if tag == "th" or index else "th"
-                words = prose(Both(pair[0], pair[1]))
+                words = value(Both(pair[0], pair[1]))
                 linked = f'<a href="#{pair[2]}">{words}</a>' if pair[2] else words
                 number = ' class="n"' if index >= zh.texts else ""
                 made.append(f"<{kind}{scope if kind == 'th' else ''}{number}>{linked}</{kind}>")
@@ -312,6 +315,8 @@ class _Page:
         return _t("oov", share=percent(oov["words"], oov["of"]), rows=count(oov["words"]), of=count(oov["of"]))
 
 
+#: Sections that say so where there is nothing to show.
+_EVEN_EMPTY = ("leaks", "changes", "rejects")
 #: What stands above a table, where it isn't its part's own heading.
 _CAPTIONS = {"tokens_cut": "tokens", "sources": "sources_files"}
 #: The funnel's columns by the steps they are of.

@@ -185,7 +185,11 @@ class Shown:
         if kept is not None and self._ends.get(row["rid"], kept) not in self._written:
             kept = None
         told = {"id": name(row["rid"]), "split": row["split"], "score": row["score"], "fields": row["fields"]}
-        return {**told, "kept_id": None if kept is None else name(kept), "kept": self._texts.get(kept or -1)}
+        return {
+            **told,
+            "kept_id": None if kept is None else name(kept),
+            "kept": None if kept is None else self._texts.get(kept),
+        }
 
     def _row(self, row: Row, name: Callable[[int], str]) -> Row:
         rid = row["rid"]
