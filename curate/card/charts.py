@@ -2,7 +2,7 @@
 
 A chart is as wide as a telephone, so that its letters are as large there as the text around it; on a wide page charts
 stand side by side. In a page colours come from its style sheet; a chart that stands alone brings its own, for light
-and dark. Its numbers stand in a table beside it, so a screen reader is given the title alone.
+and dark. To a screen reader it is its title: its numbers stand in a table beside it, or in a list that is only heard.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Chart:
 
     height: int
     shapes: list[tuple[str, str | Both]] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
 
     def inline(self, title: str) -> str:
         """For a page: texts in both languages; `title` is the id of the element that names it."""
@@ -79,7 +80,7 @@ def _shape(shape: str, text: str | Both, lang: str | None) -> str:
 def bars(rows: list[Bar], whole: int | None = None) -> Chart:
     """A bar a row, all on one scale: `whole` (default: the longest) is the full width, drawn as a track behind."""
     full = whole or max((row.value + row.gone for row in rows), default=0) or 1
-    chart = Chart(_ROW * len(rows))
+    chart = Chart(_ROW * len(rows), bars=rows)
     for index, row in enumerate(rows):
         top = _ROW * index
         note = max(_width(said(row.note, lang)) for lang in TAGS)

@@ -220,7 +220,7 @@ class _Page:
         """The charts of a part, side by side where there is room."""
         made = [
             f'<figure>{one.chart.inline(f"fig-{one.name}")}<figcaption id="fig-{one.name}">{prose(one.title)}'
-            "</figcaption></figure>"
+            f"</figcaption></figure>{_heard(one) if part in _ONLY_DRAWN else ''}"
             for one in self._figures.get(part, ())
         ]
         return _safe(f'<div class="charts">{"".join(made)}</div>' if made else "")
@@ -316,11 +316,19 @@ class _Page:
 
 
 #: Sections that say so where there is nothing to show.
-_EVEN_EMPTY = ("leaks", "changes", "rejects")
+_EVEN_EMPTY = ("leaks", "changes", "rejects", "across")
+#: Parts whose bars stand in no table.
+_ONLY_DRAWN = ("duplicates", "segmentation")
 #: What stands above a table, where it isn't its part's own heading.
 _CAPTIONS = {"tokens_cut": "tokens", "sources": "sources_files"}
 #: The funnel's columns by the steps they are of.
 _STEPS = {"unreadable": "read", "unformattable": "format"}
+
+
+def _heard(figure: Figure) -> str:
+    """The bars of a chart as a list that screen readers find."""
+    rows = "".join(f"<li>{value(bar.label)}: {value(bar.note)}</li>" for bar in figure.chart.bars)
+    return f'<ul class="unseen" aria-labelledby="fig-{figure.name}">{rows}</ul>'
 
 
 def _reject(row: Card) -> str:
