@@ -193,7 +193,7 @@ def _say_sample(checked: Recipe, name: str, stream: Any) -> None:
 def _print_result(result: Any, as_json: bool) -> None:
     from curate.tables import funnel, print_table
 
-    card = result.path / "README.md"
+    card = result.path / "card.html"
     if as_json:
         head = {"path": str(result.path), "card": str(card), "status": result.status}
         figures = {key: result.manifest[key] for key in ("splits", "steps", "outputs")}
@@ -278,7 +278,10 @@ def card(
     run: RunFolder,
     no_rows: Annotated[bool, typer.Option("--no-rows", help="Figures only, no corpus text (with --out).")] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder that --no-rows writes to.")] = None,
-    lang: Annotated[Literal["zh", "en"] | None, typer.Option(help="The card's language. Default: the run's.")] = None,
+    lang: Annotated[
+        Literal["zh", "en"] | None, typer.Option(help="The language shown first. Default: the run's.")
+    ] = None,
+    opens: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Draw a run's data card again, or export it without rows."""
     if no_rows != (out is not None):
@@ -286,12 +289,17 @@ def card(
     if out is not None:
         from curate.card import export_card
 
-        export_card(run, out, lang)
+        page = export_card(run, out, lang)
     else:
         from curate.card import write_card
 
-        write_card(run, lang)
-    print(f"card: {(out or run) / 'README.md'}")
+        page = write_card(run, lang)
+    print(f"card: {page}")
+    if opens:
+        import webbrowser
+
+        if not webbrowser.open(page.absolute().as_uri()):
+            print("note: no browser was found; open that file in one")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Any
 from curate.ahead import ahead, side_by_side
 from curate.budget import Budget
 from curate.card.measure import leak_columns
+from curate.card.shown import glimpse, merge
 from curate.formatting.render import form_changes, form_verdicts
 from curate.lazy import pl
 from curate.readers import READERS
@@ -73,6 +74,7 @@ class Facts:
     shares: list[Share]
     tally: list[Any]
     rows: int
+    glimpses: list[dict[str, Any]]
     source_ids: bool = False
 
     @classmethod
@@ -126,6 +128,7 @@ class LocalPass:
         # A judgement that reads texts compares their keys, which are at hand while the rows are hashed.
         self._held = [key_text(field) for field in sorted(self._texts)]
         self._read: dict[str, int] = {}
+        self._glimpses: dict[str, list[dict[str, Any]]] = {}
         self._unreadable: dict[str, tuple[int, int, tuple[int, str, str]]] = {}
 
     def read(
@@ -194,13 +197,15 @@ class LocalPass:
             if [(share.number, share.rows) for share in facts.shares] == [(one.number, one.rows) for one in shares]:
                 return Done(facts, kept.read("keys"), kept)
         split = block.split
-        work = SliceWork(self._ordered(block), split, self._context, self._veil)
+        read = self._ordered(block)
+        work = SliceWork(read, split, self._context, self._veil)
         line = work.tally.line("read", split)
         line.rows_in += block.rows
         for reject in (reject for _, records in block.parts for reject in records.rejects):
             add(line.reasons, {reject.reason: 1})
         for use in self._leading:
             work.run(use)
+        glimpses = glimpse(read, work.rows, work.tally.changes(), split, self._context, self._veil)
         work.act("format", True, form_verdicts(work.rows, self._context, split))
         add(work.tally.line("format", split).changes, form_changes(work.rows, self._context))
         first, *more = block.parts
@@ -208,7 +213,7 @@ class LocalPass:
         rejects = pl.concat([from_reading(first[1].rejects, first[0]), *unread, *work.rejects])
         keys = self._key_table(work.rows, split)
         rows = work.rows.with_columns(keys[name] for name in self._held)
-        facts = Facts(split, shares, work.tally.lines(), len(rows))
+        facts = Facts(split, shares, work.tally.lines(), len(rows), glimpses)
         if self._context.task.name == "mrc":
             facts.source_ids = bool((rows["source_id"].fill_null("") != "").any())
         frames = {"rows": rows, "rejects": rejects, "flags": pl.concat([no_flags(), *work.flags])}
@@ -245,6 +250,7 @@ class LocalPass:
                 n, number, first = self._unreadable.get(split, (0, share.number, share.first))
                 self._unreadable[split] = (n + share.unreadable, number, first)
         self._tally.merge(Tally.of(facts.tally))
+        self._glimpses[split] = merge(self._glimpses.get(split, []), facts.glimpses)
         start = self.slices[-1].start + self.slices[-1].rows if self.slices else 0
         self.slices.append(Slice(split, start, facts.rows))
         self._budget.check(start + facts.rows)
@@ -273,9 +279,17 @@ class LocalPass:
                 places = known.search_sorted(rows["rid"]).clip(upper_bound=len(known) - 1)
                 yield rows.filter(known.gather(places) == rows["rid"])
 
+    def glimpses(self) -> list[dict[str, Any]]:
+        """A few rows of each split as they were read and as the leading steps left them, for the card."""
+        return [row for split in SPLITS for row in self._glimpses.get(split, ())]
+
     def end_records(self) -> None:
         """No judgement asks for records any more."""
         self.store.drop(self._held)
+
+    def name(self, rid: int) -> str:
+        """The printed id of a row."""
+        return f"{self.prefixes[rid >> RID_BITS]}/{rid & ((1 << RID_BITS) - 1):09d}"
 
     def rows_read(self, split: str) -> int:
         """Data rows read of a split, unreadable ones included."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from curate import versions
 from curate.ahead import in_passing
 from curate.budget import share_out
-from curate.card.draw import prepare
+from curate.card import prepare
 from curate.formatting.exports import export, known_formats
 from curate.formatting.templates import load_templates
 from curate.judge import judge

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.card import draw_card, write_drawn
 from curate.card.croissant import FILE as CROISSANT
 from curate.card.croissant import croissant
-from curate.card.draw import draw_readme
 from curate.card.files import MANY_FILES, are_many, told
 from curate.clusters import FILE
 from curate.formatting.features import run_features
@@ -81,12 +81,12 @@ def finish(
         "outputs": outputs,
         "files": run.files,
     }
-    card = card_data(recipe, manifest, state, written, options)
+    card = card_data(recipe, manifest, local, state, written, options)
     run.write_json("manifest.json", manifest)
     run.write_json("card.json", card)
     run.write_json("dataset_info.json", dataset_info(recipe.name, present, recipe.task == "dialogue"))
     features = run_features(run.folder)
-    run.write_text("README.md", draw_readme(card, features, options["lang"]))
+    write_drawn(run.folder, draw_card(card, features, options["lang"]))
     run.write_json(CROISSANT, croissant(manifest, card, features))
     run.write_json("local.json", _local(recipe, source, manifest, options))
     return RunResult(place, "written", fingerprint, manifest, _notes(source))
@@ -163,7 +163,12 @@ def check_conserved(split: str, counts: dict[str, int]) -> None:
 
 
 def card_data(
-    recipe: Recipe, manifest: dict[str, Any], state: State, written: Written, options: dict[str, Any]
+    recipe: Recipe,
+    manifest: dict[str, Any],
+    local: LocalPass,
+    state: State,
+    written: Written,
+    options: dict[str, Any],
 ) -> dict[str, Any]:
     """card.json: every figure of the card. Only `examples` holds texts of the corpus."""
     measure = written.measure
@@ -181,7 +186,10 @@ def card_data(
         "splits": manifest["splits"],
         "steps": manifest["steps"],
         "labels": measure.labels(),
-        "duplicates": state.duplicates,
+        "duplicates": {
+            split: {key: value for key, value in table.items() if key != "largest"}
+            for split, table in state.duplicates.items()
+        },
         **(state.clusters.figures if state.clusters else {}),
         "leaks": state.leaks,
         "lengths": measure.lengths(),
@@ -192,14 +200,7 @@ def card_data(
         "ignored": len(manifest["ignored_files"]),
         "examples": {
             "templates": dict(sorted(measure.template_examples.items())),
-            "rejects": [
-                {
-                    "step": step,
-                    "reason": reason,
-                    "rows": [{**row, "fields": json.loads(row["fields"])} for row in rows],
-                }
-                for (step, reason), rows in sorted(measure.reject_examples.items())
-            ],
+            **measure.shown.examples(local.name),
         },
     }
 

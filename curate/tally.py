@@ -67,6 +67,10 @@ class Tally:
         tally._lines = {(step, split): Line(**line) for step, split, line in lines}
         return tally
 
+    def changes(self) -> bool:
+        """Whether any step changed anything."""
+        return any(any(line.changes.values()) for line in self._lines.values())
+
     def said(self, step: str, split: str, action: str, reasons: dict[str, int]) -> None:
         """Count verdicts; `action` is reject, flag or note."""
         line = self.line(step, split)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from curate.ahead import Behind, side_by_side
 from curate.card.measure import Measure
+from curate.card.shown import Shown
 from curate.formatting.lines import sample_lines
 from curate.formatting.render import CLUSTER_SIZE
 from curate.formatting.templates import TemplateSet
@@ -86,7 +87,8 @@ def write_slices(
     `keys` is an empty store, for what becomes keys.parquet.
     """
     maker = _Maker(recipe, context, templates, local, state)
-    keeper = _Keeper(context, local, state, tally, run, keys)
+    measure = Measure(context, Shown(context, local.glimpses(), state))
+    keeper = _Keeper(local, state, tally, run, keys, measure)
     order = sorted(range(len(local.slices)), key=lambda i: (SPLITS.index(local.slices[i].split), i))
 
     def slices() -> Iterator[Waiting]:
@@ -193,13 +195,13 @@ class _Keeper:
     """Writes what was made, in order, and adds it up. `keys`: where the sidecar's rows wait until all are there."""
 
     def __init__(
-        self, context: Context, local: LocalPass, state: State, tally: Tally, run: RunFolder, keys: Store
+        self, local: LocalPass, state: State, tally: Tally, run: RunFolder, keys: Store, measure: Measure
     ) -> None:
         self._local, self._state, self._tally, self._run, self._keys = local, state, tally, run, keys
         self._parts: dict[str, list[int]] = {}
         self._late: list[pl.Series] = []
         self._behind = Behind()
-        self.result = Written(Measure(context))
+        self.result = Written(measure)
         run.output("rejected.jsonl")
 
     def keep(self, made: Made) -> None:
@@ -223,7 +225,7 @@ class _Keeper:
             output.rows += len(made.rejects)
             for split, n in made.rejects["split"].value_counts().iter_rows():
                 self.result.rejected[split] += n
-            self.result.measure.rejects(made.rejects, self._local.prefixes)
+            self.result.measure.shown.rejects(made.rejects)
 
     def finish(self) -> None:
         """Rows rejected in this pass may be what earlier rejects point at: nothing survives of those groups."""

@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from curate.card.figures import figure_links
 from curate.card.files import ignored_line, source_table
 from curate.card.frontmatter import front_matter
 from curate.card.leaks import found_near, near_leaks_part
@@ -27,6 +28,8 @@ Words = dict[str, str]
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 #: The percentiles that the table of lengths shows.
 PERCENTILES = ("p5", "p50", "p95", "p99", "max")
+#: Rejects of a reason that the README shows; the page has more of them.
+_SHOWN = 3
 #: What token_length counts at each limit.
 _CUTS = ("answer_cut", "answer_lost")
 
@@ -41,11 +44,15 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         from curate.card.mixture import draw_mixture
 
         return draw_mixture(card, features, lang, says)
-    shows = "examples" in card
+    front = front_matter(card, features, files="examples" in card)
+    # No autoescape: the parts are Markdown already, and every text in them went through `markdown`.
+    return prepare().render(front=front, w=w, figures=figure_links(card, lang), **card_parts(card, w, says))
+
+
+def card_parts(card: Card, w: Words, says: Callable[[str], str]) -> dict[str, Any]:
+    """What a recipe's card says in one language, by the names that both of its shapes call it by."""
     recipe = card["recipe"]
-    parts: dict[str, Any] = {
-        "front": front_matter(card, features, files=shows),
-        "w": w,
+    return {
         "title": line(recipe["title"]),
         "name": recipe["name"],
         "version": recipe["version"],
@@ -77,8 +84,6 @@ def draw_readme(card: Card, features: list[dict[str, Any]], lang: str) -> str:
         "reproduce": fence(card["reproduce"], limit=10_000, language="bash"),
         "reproduce_note": reproduce_note(card, w),
     }
-    # No autoescape: the parts are Markdown already, and every text in them went through `markdown`.
-    return prepare().render(parts)
 
 
 def reproduce_note(card: Card, w: Words) -> str:
@@ -342,7 +347,9 @@ def reject_examples(card: Card, w: Words) -> list[dict[str, str]]:
     return [
         {
             "title": w["examples_of"].format(step=group["step"], reason=cell(group["reason"])),
-            "table": table([w["id"], w["text"]], [[row["id"], _record(row["fields"], w)] for row in group["rows"]], 2),
+            "table": table(
+                [w["id"], w["text"]], [[row["id"], _record(row["fields"], w)] for row in group["rows"][:_SHOWN]], 2
+            ),
         }
         for group in card.get("examples", {}).get("rejects", [])
     ]

@@ -59,17 +59,31 @@ def fence(text: str, limit: int = LIMIT, language: str = "text") -> str:
     return f"{marks}{language}\n{body}\n{marks}"
 
 
-def table(head: Iterable[object], rows: Iterable[Iterable[object]], texts: int = 1) -> str:
-    """A table; the first `texts` columns hold text, the others numbers, right-aligned. Cells are escaped here."""
-    titles = [cell(title) for title in head]
-    marks = ["---" if index < texts else "---:" for index in range(len(titles))]
-    lines = [titles, marks]
-    for row in rows:
-        cells = [cell(value) for value in row]
-        if len(cells) != len(titles):
-            raise ValueError(f"a row of {len(cells)} cells under {len(titles)} titles: {cells}")
-        lines.append(cells)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+class Table(str):
+    """A table as Markdown that still knows its cells, so that the page shows the very same ones."""
+
+    head: list[str]
+    rows: list[list[str]]
+    texts: int
+
+    @classmethod
+    def of(cls, head: Iterable[object], rows: Iterable[Iterable[object]], texts: int = 1) -> Table:
+        """The first `texts` columns hold text, the others numbers, right-aligned. Cells are escaped here."""
+        plain = [[str(value) for value in row] for row in (head, *rows)]
+        titles = [cell(title) for title in plain[0]]
+        marks = ["---" if index < texts else "---:" for index in range(len(titles))]
+        lines = [titles, marks]
+        for row in plain[1:]:
+            cells = [cell(value) for value in row]
+            if len(cells) != len(titles):
+                raise ValueError(f"a row of {len(cells)} cells under {len(titles)} titles: {cells}")
+            lines.append(cells)
+        made = cls("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
+        made.head, made.rows, made.texts = plain[0], plain[1:], texts
+        return made
+
+
+table = Table.of
 
 
 def link(text: str) -> str:

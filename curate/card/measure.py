@@ -10,15 +10,15 @@ import json
 from collections import Counter
 from typing import Any
 
+from curate.card.bins import histogram
+from curate.card.excerpts import cut_sample
+from curate.card.shown import CLUSTERS, MEMBERS, Shown
+from curate.card.unknown import unknown_words
 from curate.lazy import pl
-from curate.rejects import printed_id
 from curate.steps import Context
 from curate.steps.leak_check import meeting_group
 from curate.text.keys import group_hash, key_column
 from curate.types import SPLITS
-
-#: Examples a reason gets in the card.
-EXAMPLES = 3
 
 
 def leak_columns(context: Context) -> set[str]:
@@ -105,7 +105,16 @@ def duplicate_table(keys: pl.DataFrame, said: pl.DataFrame) -> dict[str, dict[st
         reasons = dict(said.filter(pl.col("split") == split)["reason"].value_counts().iter_rows())
         total = sum(reasons.values())
         table[split] = {"rows": total, "of": n, "share": share(total, n), "reasons": dict(sorted(reasons.items()))}
+        table[split] |= _cluster_sizes(said.filter(pl.col("split") == split))
     return table
+
+
+def _cluster_sizes(said: pl.DataFrame) -> dict[str, Any]:
+    """How many groups of each size the repeated rows form, the row that stays included; `largest` has rids."""
+    groups = said.group_by("kept").agg(rows=pl.len() + 1, members=pl.col("rid").sort().head(MEMBERS))
+    sizes = groups["rows"].value_counts().sort("rows")
+    largest = groups.sort("rows", "kept", descending=[True, False]).head(CLUSTERS)
+    return {"sizes": {str(size): n for size, n in sizes.iter_rows()}, "largest": largest.to_dicts()}
 
 
 def share(part: int, whole: int) -> float:
@@ -128,20 +137,21 @@ def percentiles(lengths: Counter[int]) -> dict[str, int]:
 
 
 class Measure:
-    """What the writing pass sees: lengths, labels, templates, words and one example of each."""
+    """What the writing pass sees: lengths, labels, templates, words, an example of each, and the rows to be shown."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, shown: Shown) -> None:
         self._context = context
+        self.shown = shown
         self._lengths: dict[tuple[str, str], Counter[int]] = {}
         self._labels: dict[str, Counter[str]] = {}
         self.templates: Counter[str] = Counter()
         self.template_examples: dict[str, dict[str, Any]] = {}
-        self.reject_examples: dict[tuple[str, str], list[dict[str, Any]]] = {}
         self._words: list[pl.DataFrame] = []
         self._word_counts: Counter[str] = Counter()
 
     def records(self, split: str, rows: pl.DataFrame) -> None:
         """Rows that are about to be written, before trailing steps change their text."""
+        self.shown.records(split, rows)
         task = self._context.task
         for name in (*task.text, *(["answers"] if task.name == "mrc" else [])):
             column = rows[name].explode() if rows[name].dtype == pl.List else rows[name]
@@ -153,28 +163,19 @@ class Measure:
 
     def rendered(self, lines: pl.DataFrame) -> None:
         """Samples as they are written; the first of each template is kept as its example."""
+        self.shown.samples(lines)
         firsts = lines.group_by("template").agg(pl.len().alias("n"), pl.col("line").first())
         for name, n, line in firsts.iter_rows():
             self.templates[name] += n
             if name not in self.template_examples:
                 sample = json.loads(line)
-                meta = sample.pop("meta")
-                self.template_examples[name] = {**sample, "id": meta["id"]}
+                self.template_examples[name] = {**cut_sample(sample), "id": sample["meta"]["id"]}
 
     def words(self, words: pl.DataFrame, counts: dict[str, int]) -> None:
         self._words.append(words)
         self._word_counts.update(counts)
         if len(self._words) > 16:
             self._words = [self._vocabulary()]
-
-    def rejects(self, rows: pl.DataFrame, prefixes: dict[int, str]) -> None:
-        """Keep the first few rejects of each reason, in the order of the file."""
-        firsts = rows.filter(pl.int_range(pl.len()).over("step", "reason") < EXAMPLES)
-        identified = firsts.with_columns(id=printed_id(pl.col("rid"), prefixes))
-        for row in identified.select("id", "step", "reason", "split", "fields").to_dicts():
-            kept = self.reject_examples.setdefault((row["step"], row["reason"]), [])
-            if len(kept) < EXAMPLES:
-                kept.append({"id": row["id"], "split": row["split"], "fields": row["fields"]})
 
     def _vocabulary(self) -> pl.DataFrame:
         return pl.concat(self._words).group_by("word").agg(pl.col("count").sum())
@@ -183,7 +184,10 @@ class Measure:
         table: dict[str, Any] = {}
         for (split, name), counted in self._lengths.items():
             if any(counted):  # a field that no row fills has no lengths
-                table.setdefault(split, {})[name] = {"chars": percentiles(counted)}
+                table.setdefault(split, {})[name] = {
+                    "chars": percentiles(counted),
+                    "histogram": histogram(counted),
+                }
         return table
 
     def labels(self) -> dict[str, dict[str, int]]:
@@ -194,7 +198,8 @@ class Measure:
         }
 
     def segmentation(self) -> dict[str, Any] | None:
-        """Words in all and a text, the vocabulary's size, and the twenty commonest words of two characters or more."""
+        """Words in all and a text, the vocabulary's size, those that jieba's dictionary doesn't have, and the twenty
+        commonest words of two characters or more."""
         if not self._words:
             return None
         vocabulary = self._vocabulary()
@@ -206,6 +211,7 @@ class Measure:
             "words": words,
             "words_per_text": round(words / texts, 2) if texts else 0.0,
             "vocabulary": len(vocabulary),
+            "oov": unknown_words(vocabulary),
             "once": len(vocabulary.filter(pl.col("count") == 1)),
             "top": dict(top.iter_rows()),
         }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.card import draw
+from curate.card.figures import figure_links
 from curate.card.files import source_table
 from curate.card.frontmatter import front_matter
 from curate.card.markdown import cell, fence, line, table
@@ -25,33 +26,38 @@ TEMPLATE = Path(__file__).with_name("mixture.md.j2")
 def draw_mixture(card: Card, features: list[dict[str, Any]], lang: str, says: Callable[[str], str]) -> str:
     """The data card of a mixture as Markdown; arguments as in `draw_readme`, and what reasons and metrics mean."""
     w = {**words(lang), **{key: texts[LANGUAGES.index(lang)] for key, texts in TEXTS.items()}}
+    front = front_matter(card, features, files="examples" in card)
+    figures = figure_links(card, lang)
+    return draw.prepare(TEMPLATE).render(front=front, w=w, figures=figures, **mixture_parts(card, w, says))
+
+
+def mixture_parts(card: Card, w: Words, says: Callable[[str], str]) -> dict[str, Any]:
+    """What a mixture's card says in one language, as `draw.card_parts`."""
     recipe = card["recipe"]
     told = {**w, "moved": w["repeats"]}
-    return draw.prepare(TEMPLATE).render(
-        front=front_matter(card, features, files="examples" in card),
-        w=w,
-        title=line(recipe["title"]),
-        intro=w["mixture_intro"].format(n=len(_corpora(card)), **{key: recipe[key] for key in ("name", "version")}),
-        findings=_findings(card, w),
-        how=_how(card, w),
-        shares=_shares(card, w),
-        corpora=_about(card, w),
-        rows=_rows(card, w),
-        across=_across(card, w),
-        compared=_compared(card, w),
-        funnel=draw.funnel_table(card, told),
-        labels=_labels(card, w),
-        lengths=_lengths(card, w),
-        flags=draw.said_table(card, w, says, "flags"),
-        templates=_templates(card, w),
-        template_examples=draw.template_examples(card),
-        rejects=draw.said_table(card, w, says, "reasons"),
-        reject_examples=draw.reject_examples(card, w),
-        sources=source_table(card["sources"], w),
-        metrics=[f"`{name}` {says(name)}" for name in card["metrics"]],
-        reproduce=fence(card["reproduce"], limit=10_000, language="bash"),
-        reproduce_note=draw.reproduce_note(card, w),
-    )
+    return {
+        "title": line(recipe["title"]),
+        "intro": w["mixture_intro"].format(n=len(_corpora(card)), **{key: recipe[key] for key in ("name", "version")}),
+        "findings": _findings(card, w),
+        "how": _how(card, w),
+        "shares": _shares(card, w),
+        "corpora": _about(card, w),
+        "rows": _rows(card, w),
+        "across": _across(card, w),
+        "compared": _compared(card, w),
+        "funnel": draw.funnel_table(card, told),
+        "labels": _labels(card, w),
+        "lengths": _lengths(card, w),
+        "flags": draw.said_table(card, w, says, "flags"),
+        "templates": _templates(card, w),
+        "template_examples": draw.template_examples(card),
+        "rejects": draw.said_table(card, w, says, "reasons"),
+        "reject_examples": draw.reject_examples(card, w),
+        "sources": source_table(card["sources"], w),
+        "metrics": [f"`{name}` {says(name)}" for name in card["metrics"]],
+        "reproduce": fence(card["reproduce"], limit=10_000, language="bash"),
+        "reproduce_note": draw.reproduce_note(card, w),
+    }
 
 
 def _corpora(card: Card) -> dict[str, dict[str, Any]]:

@@ -7,10 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from curate.card import read_card
+from curate.card import draw_card, read_card, write_drawn
 from curate.card.croissant import FILE as CROISSANT
 from curate.card.croissant import croissant
-from curate.card.draw import draw_readme
 from curate.card.measure import percentiles
 from curate.formatting.features import hf_features
 from curate.lazy import pl
@@ -73,7 +72,7 @@ def finish(
     run.write_json("card.json", card)
     run.write_json("dataset_info.json", dataset_info(mixture.name, present, "history" in written.features))
     features = hf_features(written.features) if written.features else []
-    run.write_text("README.md", draw_readme(card, features, options["lang"]))
+    write_drawn(run.folder, draw_card(card, features, options["lang"]))
     run.write_json(CROISSANT, croissant(manifest, card, features))
     run.write_json(
         "local.json",

@@ -12,7 +12,6 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Self
 
 from curate.ahead import side_by_side
-from curate.card.measure import EXAMPLES
 from curate.lazy import pl
 from curate.mixture.order import BLOCK, END, Block, blocks, take
 from curate.mixture.parts import Part
@@ -20,6 +19,9 @@ from curate.mixture.schema import Shape, dtype, shape_of, union, widened
 from curate.run import RunFolder
 from curate.sidecar import write_table
 from curate.types import SPLITS
+
+#: Examples a reason gets in the card.
+EXAMPLES = 3
 
 
 @dataclass

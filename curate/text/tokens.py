@@ -62,11 +62,13 @@ class Lengths:
 
     def figures(self) -> dict[str, Any]:
         """What the manifest and the card say: samples, percentiles, and what is cut at each limit."""
+        from curate.card.bins import histogram
         from curate.card.measure import percentiles
 
         return {
             "samples": self.total.total(),
             **percentiles(self.total),
+            **({"histogram": histogram(self.total)} if self.total else {}),
             "answer_cut": {str(limit): _above(self.total, limit + 1) for limit in self.limits},
             "answer_lost": {str(limit): _above(self.prompt, limit) for limit in self.limits},
         }

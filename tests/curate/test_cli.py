@@ -232,7 +232,7 @@ def test_recipe_prints_the_funnel(
         "validation      0   +100           0            0      100        3",
         "note: left aside: dev_header.txt",
         f"run:  {tmp_path} (written)",
-        f"card: {tmp_path / 'README.md'}",
+        f"card: {tmp_path / 'card.html'}",
     ]
 
 
@@ -315,6 +315,20 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("found", [True, False])
+def test_card_opens_the_page(
+    found: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import webbrowser
+
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or found)
+    stub(monkeypatch, "curate.card", write_card=lambda run, lang: run / "card.html")
+    assert main(["card", str(tmp_path), "--open"]) == 0
+    assert opened == [(tmp_path / "card.html").as_uri()]
+    assert ("no browser was found" in capsys.readouterr().out) is not found
+
+
 def test_other_verbs_pass_on_what_they_are_given(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -322,12 +336,12 @@ def test_other_verbs_pass_on_what_they_are_given(
     stub(
         monkeypatch, "curate.preview", preview=lambda recipe, sources, n, split: f"{recipe.name} {sources} {n} {split}"
     )
-    stub(monkeypatch, "curate.card", write_card=lambda run, lang: None)
+    stub(monkeypatch, "curate.card", write_card=lambda run, lang: run / "card.html")
     assert main(["explain", str(tmp_path / "r"), "x/train/0"]) == 0
     assert main(["preview", "lcqmc", "-n", "3", "--source", "p", "--split", "test"]) == 0
     assert main(["card", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "r x/train/0",
         "lcqmc ['p'] 3 test",
-        f"card: {tmp_path / 'README.md'}",
+        f"card: {tmp_path / 'card.html'}",
     ]

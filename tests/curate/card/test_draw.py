@@ -16,6 +16,7 @@ from curate.card import export_card, write_card
 from curate.card.draw import draw_readme, without_rows
 from curate.card.frontmatter import license_fields, size_category
 from curate.card.markdown import cell, clip, fence, table
+from curate.card.shown import REJECTS
 from curate.card.words import LANGUAGES, meaning
 from curate.pipeline import curate_recipe
 from curate.recipefile import load_recipe
@@ -181,8 +182,8 @@ def test_a_card_draws_every_reject_with_examples(runs: dict[str, Path]) -> None:
     card = card_of(runs["lcqmc"])
     text = draw_readme(card, [], "zh")
     for group in card["examples"]["rejects"]:
-        assert 0 < len(group["rows"]) <= 3
-        assert all(row["id"] in text for row in group["rows"])
+        assert 0 < len(group["rows"]) <= REJECTS
+        assert [row["id"] in text for row in group["rows"]][:3] == [True] * min(3, len(group["rows"]))
     for name in card["templates"]:
         assert f"示例 {name} (" in text
 
@@ -210,15 +211,31 @@ def test_without_rows_leaves_the_card_as_it_was(runs: dict[str, Path]) -> None:
     assert bare == {key: value for key, value in card.items() if key != "examples"}
 
 
+def drawn(run: Path) -> dict[str, bytes]:
+    files = [run / "README.md", run / "card.html", *sorted((run / "figures").iterdir())]
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in files}
+
+
 def test_a_card_drawn_again_is_the_same(runs: dict[str, Path], tmp_path: Path) -> None:
     for run in runs.values():
-        before = (run / "README.md").read_bytes()
-        assert write_card(run).read_bytes() == before
+        before = drawn(run)
+        (run / "figures" / "of-an-older-card.svg").write_text("<svg/>", encoding="utf-8")
+        assert write_card(run) == run / "card.html"
+        assert drawn(run) == before
     english = tmp_path / "english"
     curate_recipe(load_recipe("lcqmc", ["segment.as=off"]), [], out=english, lang="en", workers=1)
-    before = (english / "README.md").read_bytes()
-    assert write_card(english).read_bytes() == before
-    assert write_card(english, "zh").read_bytes() != before
+    before = drawn(english)
+    write_card(english)
+    assert drawn(english) == before
+    write_card(english, "zh")
+    assert all(drawn(english)[name] != before[name] for name in before)
+
+
+def test_every_figure_of_the_readme_is_there(runs: dict[str, Path]) -> None:
+    for run in runs.values():
+        linked = re.findall(r"\]\((figures/[^)]+)\)", (run / "README.md").read_text(encoding="utf-8"))
+        assert sorted(linked) == sorted(name for name in drawn(run) if name.startswith("figures/"))
+        assert "figures/lengths-train-" in " ".join(linked)
 
 
 def test_a_folder_without_a_card_is_an_error(tmp_path: Path) -> None:

@@ -135,6 +135,10 @@ def test_counts_are_those_of_tune(task: str, name: str, tmp_path: Path) -> None:
     assert [one.total for one in lengths] == tokens.lengths.tolist()
     assert [one.prompt for one in lengths] == tokens.prompts.tolist()
     entry = next(entry for entry in manifest(place)["steps"] if entry["step"] == "token_length")
+    columns = entry["tokens"].pop("histogram")
+    below = [n // columns["width"] for n in tokens.lengths.tolist()]
+    assert columns["rows"] == [below.count(index) for index in range(len(columns["rows"]))]
+    assert columns["over"] == sum(index >= len(columns["rows"]) for index in below)
     assert entry["tokens"] == {
         "samples": len(written),
         **percentiles(Counter(tokens.lengths.tolist())),

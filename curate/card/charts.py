@@ -1,0 +1,173 @@
+"""Charts as SVG: horizontal bars, and histograms. No browser, script or font is needed to draw them.
+
+A chart is as wide as a telephone, so that its letters are as large there as the text around it; on a wide page charts
+stand side by side. In a page colours come from its style sheet; a chart that stands alone brings its own, for light
+and dark. To a screen reader it is its title: its numbers stand in a table beside it, or in a list that is only heard.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from typing import Any
+
+from curate.card.both import TAGS, Both, escape, said
+from curate.card.numbers import count
+
+WIDTH = 360
+#: Height of a bar with its label above it, and of a histogram's columns.
+_ROW, _COLUMNS = 34, 132
+#: Letters are 12 px high; narrow ones take about this part of it in width.
+_SIZE, _NARROW = 12, 0.56
+
+STYLE = (
+    "svg{background:#fdfcfa;font:12px system-ui,'PingFang SC','Microsoft YaHei','Noto Sans CJK SC',sans-serif}"
+    "text{fill:#1d1c1a}.dim{fill:#5f5b54}.main{fill:#2f5277}.gone{fill:#b0432c}.track{fill:#e6e2da}"
+    ".axis{stroke:#8b867c}.mark{stroke:#b0432c;stroke-dasharray:3 3}"
+    "@media(prefers-color-scheme:dark){svg{background:#17181b}text{fill:#e8e5de}.dim{fill:#aba69c}.main{fill:#8fb3db}"
+    ".gone{fill:#e98a72}.track{fill:#33353a}.axis{stroke:#7d7a73}.mark{stroke:#e98a72}}"
+)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """`value` as a bar under its label, `gone` as a second part of it, and what stands at the right."""
+
+    label: str | Both
+    value: int
+    note: str | Both
+    gone: int = 0
+    kind: str = "main"
+
+
+@dataclass
+class Chart:
+    """What is drawn, before it is known in which languages."""
+
+    height: int
+    shapes: list[tuple[str, str | Both]] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
+
+    def inline(self, title: str) -> str:
+        """For a page: texts in both languages; `title` is the id of the element that names it."""
+        body = "".join(_shape(shape, text, lang=None) for shape, text in self.shapes)
+        return (
+            f'<svg viewBox="0 0 {WIDTH} {self.height}" width="{WIDTH}" height="{self.height}" role="img" '
+            f'aria-labelledby="{title}">{body}</svg>'
+        )
+
+    def alone(self, title: str, lang: str) -> str:
+        """For a file of its own, in one language."""
+        body = "".join(_shape(shape, text, lang) for shape, text in self.shapes)
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-8 -8 {WIDTH + 16} {self.height + 16}" '
+            f'width="{WIDTH + 16}" height="{self.height + 16}" role="img" lang="{TAGS[lang]}">'
+            f"<title>{escape(title)}</title><style>{STYLE}</style>{body}</svg>\n"
+        )
+
+
+def _shape(shape: str, text: str | Both, lang: str | None) -> str:
+    """A shape with its text put in; a text in two languages is two shapes, of which the page shows one."""
+    if "{text}" not in shape:
+        return shape
+    if lang is None and isinstance(text, Both) and text.zh != text.en:
+        told = [(f' lang="{TAGS[name]}"', f" {name}", said(text, name)) for name in TAGS]
+    else:
+        told = [("", "", said(text, lang or "zh"))]
+    return "".join(shape.format(attributes=tag, which=name, text=escape(words)) for tag, name, words in told)
+
+
+def bars(rows: list[Bar], whole: int | None = None) -> Chart:
+    """A bar a row, all on one scale: `whole` (default: the longest) is the full width, drawn as a track behind."""
+    full = whole or max((row.value + row.gone for row in rows), default=0) or 1
+    chart = Chart(_ROW * len(rows), bars=rows)
+    for index, row in enumerate(rows):
+        top = _ROW * index
+        note = max(_width(said(row.note, lang)) for lang in TAGS)
+        label = row.label if isinstance(row.label, Both) else Both(row.label, row.label)
+        fitted = Both(*(_fit(text, WIDTH - note - 12) for text in label))
+        chart.shapes += [
+            _text(0, top + 13, fitted),
+            _text(WIDTH, top + 13, row.note, "dim", "end"),
+            _rect(0, top + 19, WIDTH, 8, "track"),
+            _rect(0, top + 19, WIDTH * row.value / full, 8, row.kind),
+        ]
+        if row.gone:
+            chart.shapes.append(_rect(WIDTH * row.value / full, top + 19, WIDTH * row.gone / full, 8, "gone"))
+    return chart
+
+
+def histogram(binned: dict[str, Any], marks: list[tuple[str, int]]) -> Chart:
+    """Columns of `bins.histogram`, and dashed lines at the values in `marks` that are within reach."""
+    width, rows, over = binned["width"], binned["rows"], binned["over"]
+    columns = [*rows, *([over] if over else [])]
+    step = WIDTH / (len(columns) + (0.5 if over else 0))
+    reach, top = width * len(rows), 34
+    bottom = top + _COLUMNS
+    most = max(columns) or 1
+    chart = Chart(bottom + 20)
+    for index, n in enumerate(columns):
+        beyond = index == len(rows)
+        left = step * (index + (0.5 if beyond else 0))
+        span = f"≥{count(reach)}" if beyond else f"{count(width * index)}–{count(width * (index + 1) - 1)}"
+        height = max(_COLUMNS * n / most, 1) if n else 0
+        hint = f"{span if width > 1 or beyond else count(index)}: {count(n)}"
+        kind = "dim" if beyond else "main"
+        chart.shapes.append(_rect(left + 0.5, bottom - height, step - 1, height, kind, hint))
+        if beyond:
+            chart.shapes.append(_text(WIDTH, bottom + 15, span, "dim", "end"))
+    chart.shapes.append((f'<line class="axis" x1="0" x2="{WIDTH}" y1="{bottom}" y2="{bottom}"/>', ""))
+    chart.shapes += _ticks(
+        width, len(rows), step, bottom + 15, WIDTH - (_width(f"≥{count(reach)}") + 8 if over else 0)
+    )
+    free = [0.0, 0.0]  # where the two lines of labels are taken up to
+    for name, value in sorted(marks, key=lambda mark: mark[1]):
+        at = step * value / width
+        if value >= reach:
+            continue
+        label = f"{name} {count(value)}"
+        right = at + _width(label) + 6 > WIDTH
+        begin = at - _width(label) - 4 if right else at + 4
+        line = next((i for i in (0, 1) if begin >= free[i]), 1)
+        free[line] = begin + _width(label) + 6
+        head = 12 + 14 * line
+        chart.shapes.append((f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{head - 10}" y2="{bottom}"/>', ""))
+        chart.shapes.append(_text(at - 4 if right else at + 4, head, label, "dim", "end" if right else "start"))
+    return chart
+
+
+def _ticks(width: int, columns: int, step: float, y: float, until: float) -> list[tuple[str, str | Both]]:
+    """About four numbers along the axis."""
+    every = max(1, round(columns / 4))
+    ticks = []
+    for index in range(0, columns, every):
+        label = count(width * index)
+        if step * index + _width(label) / 2 < until:
+            ticks.append(_text(step * index, y, label, "dim", "middle" if index else "start"))
+    return ticks
+
+
+def _rect(x: float, y: float, width: float, height: float, kind: str, hint: str = "") -> tuple[str, str | Both]:
+    shape = f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}"'
+    return f"{shape}><title>{hint}</title></rect>" if hint else f"{shape}/>", ""
+
+
+def _text(x: float, y: float, text: str | Both, kind: str = "", anchor: str = "start") -> tuple[str, str | Both]:
+    return (
+        f'<text class="{kind}{{which}}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{{attributes}}>{{text}}</text>',
+        text,
+    )
+
+
+def _width(text: str) -> float:
+    """About how wide a text is drawn: a Chinese character as wide as it is high."""
+    return sum(_SIZE if unicodedata.east_asian_width(char) in "WF" else _SIZE * _NARROW for char in text)
+
+
+def _fit(text: str, room: float) -> str:
+    """A text cut to fit."""
+    if _width(text) <= room:
+        return text
+    while text and _width(text) + _SIZE > room:
+        text = text[:-1]
+    return f"{text}…"

@@ -1,0 +1,368 @@
+"""A run's card.html, drawn from card.json and nothing else: one file that opens from disk, in two languages.
+
+Tables are those of README.md, cell by cell, so that both say the same. Nothing of a row is ever markup or script:
+every text is escaped, and the page's policy lets no other script run and nothing be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from curate.card.both import TAGS, Both, both, escape, plain, prose, said, value
+from curate.card.draw import card_parts
+from curate.card.figures import Figure, figures, split_word
+from curate.card.markdown import Table
+from curate.card.numbers import count, percent
+from curate.card.page_words import page_words
+from curate.card.rowviews import member, sample, walk
+from curate.card.words import LANGUAGES, meaning, words
+from curate.tables import funnel
+from curate.tally import add
+
+Card = dict[str, Any]
+
+_HERE = Path(__file__).parent
+#: The sections in their order: the id, the words of the heading, and the part that must be there.
+_SECTIONS = (
+    ("about", "about", "about"),
+    ("corpora", "corpora", "corpora"),
+    ("shares", "shares", "shares"),
+    ("across", "across", "across"),
+    ("funnel", "funnel", "funnel"),
+    ("leaks", "leaks", "leaks"),
+    ("labels", "labels", "labels"),
+    ("lengths", "lengths", "lengths"),
+    ("tokens", "tokens", "tokens"),
+    ("duplicates", "duplicates", "duplicates"),
+    ("walk", "walk", "walk"),
+    ("changes", "changes", "changes"),
+    ("pii", "pii", "pii"),
+    ("segmentation", "segmentation", "segmentation"),
+    ("templates", "templates", "templates"),
+    ("flags", "flags", "flags"),
+    ("rejects", "rejects", "rejects"),
+    ("scoring", "scoring", "metrics"),
+    ("provenance", "provenance", "sources"),
+)
+
+
+def draw_page(card: Card, lang: str) -> str:
+    """The page, with the language `lang` (zh or en) shown first."""
+    from markupsafe import Markup
+
+    page = _Page(card)
+    style, script = (_read(name) for name in ("page.css", "page.js"))
+    return prepare().render(
+        page=page,
+        t=lambda key, **values: Markup(prose(page_words(key).fill(**values))),
+        lang=lang,
+        tags=TAGS,
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'",
+        sections=[(name, heading) for name, heading, part in _SECTIONS if page.has(part)],
+    )
+
+
+@lru_cache(maxsize=1)
+def prepare() -> Any:
+    """The compiled template: as much work as drawing a page with it, but it can be done beforehand."""
+    from jinja2 import Environment, StrictUndefined
+
+    frame = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True)
+    return frame.from_string(_read("page.html.j2"))
+
+
+@lru_cache(maxsize=3)
+def _read(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+class _Page:
+    """What the template asks for, each as safe HTML."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.examples: Card = card.get("examples", {})
+        parts = _mixture_parts if "mixture" in card else card_parts
+        self._parts = {lang: parts(card, _words(card, lang), partial(meaning, lang=lang)) for lang in LANGUAGES}
+        self._figures: dict[str, list[Figure]] = {}
+        for figure in figures(card):
+            self._figures.setdefault(figure.part, []).append(figure)
+
+    def has(self, part: str) -> bool:
+        if part in _EVEN_EMPTY and part in self._parts["zh"]:
+            return True
+        own = {"walk": self.examples.get("rows"), "pii": self._details()}
+        return bool(own[part] if part in own else self._parts["zh"].get(part))
+
+    # ---- texts
+
+    def both(self, part: str) -> Any:
+        """A part that is a sentence."""
+        return _safe(prose(both(lambda lang: self._parts[lang][part])))
+
+    def sentences(self, part: str) -> list[Any]:
+        """A part that is a list of sentences."""
+        pairs = zip(*(self._parts[lang][part] for lang in LANGUAGES), strict=True)
+        return [_safe(prose(Both(*pair))) for pair in pairs]
+
+    def title(self) -> Any:
+        return _safe(escape(self.card["recipe"]["title"]))
+
+    def about(self) -> list[tuple[Any, Any]]:
+        """Labels and values of what the corpus is."""
+        pairs = zip(*(self._parts[lang]["about"] for lang in LANGUAGES), strict=True)
+        told = []
+        for zh, en in pairs:
+            link = re.fullmatch(r"<(https?://[^<>\s\"']+)>", zh[1])
+            shown = value(Both(plain(zh[1]), plain(en[1])))
+            if link:
+                shown = f'<a href="{escape(link[1])}" rel="noreferrer">{escape(link[1])}</a>'
+            told.append((_safe(prose(Both(zh[0], en[0]))), _safe(shown)))
+        return told
+
+    def key_figures(self) -> list[tuple[str, Any, str]]:
+        """The few numbers at the head of the page: the number, what of, and `warn` where it speaks of a fault."""
+        splits = self.card["splits"].values()
+        told: list[tuple[str, Any, str]] = [
+            (count(sum(one[key] for one in splits)), _t(f"rows_{key}"), "") for key in ("read", "written", "rejected")
+        ]
+        repeated = self.card.get("duplicates", {}).get("train")
+        if repeated:
+            told.append((percent(repeated["rows"], repeated["of"]), _t("rows_repeated"), ""))
+        for split, cells in self.card.get("leaks", {}).get("before", {}).items():
+            if one := cells.get("train"):
+                told.append((percent(one["rows"], one["of"]), _t("rows_leaked", split=split_word(split)), "warn"))
+        return told
+
+    # ---- tables and charts
+
+    def table(self, part: str, links: str = "") -> Any:
+        """A part that is a table. `links`: "steps" or "reasons", where its numbers lead to rejects."""
+        zh, en = (self._parts[lang][part] for lang in LANGUAGES)
+        return _safe(self._table(part, zh, en, links)) if isinstance(zh, Table) else _safe("")
+
+    def _table(self, name: str, zh: Table, en: Table, links: str = "", number: str = "") -> str:
+        """`name` is the part that the table belongs to, `number` tells several of one part from each other."""
+
+        def cells(one: list[str], other: list[str], tag: str, targets: list[str | None]) -> str:
+            made = []
+            for index, pair in enumerate(zip(one, other, targets, strict=True)):
+                scope = ' scope="col"' if tag == "th" else ' scope="row"'
+                kind = tag if tag == "th" or index else "th"
+                words = value(Both(pair[0], pair[1]))
+                linked = f'<a href="#{pair[2]}">{words}</a>' if pair[2] else words
+                number = ' class="n"' if index >= zh.texts else ""
+                made.append(f"<{kind}{scope if kind == 'th' else ''}{number}>{linked}</{kind}>")
+            return f"<tr>{''.join(made)}</tr>"
+
+        targets = self._targets(links, zh)
+        head = cells(zh.head, en.head, "th", [None] * len(zh.head))
+        body = "".join(cells(a, b, "td", to) for a, b, to in zip(zh.rows, en.rows, targets, strict=True))
+        caption = prose(page_words(_CAPTIONS.get(name, name)))
+        return (
+            f'<div class="scroll" tabindex="0" role="region" aria-labelledby="table-{name}{number}"><table>'
+            f'<caption id="table-{name}{number}" class="unseen">{caption}</caption>'
+            f"<thead>{head}</thead><tbody>{body}</tbody></table></div>"
+        )
+
+    def _targets(self, links: str, table: Table) -> list[list[str | None]]:
+        """Where each cell leads."""
+        none: list[str | None] = [None] * len(table.head)
+        shown = {(group["step"], group["reason"]) for group in self.examples.get("rejects", ())}
+        steps = {step for step, _ in shown}
+        if links == "steps":
+            names = [_STEPS.get(name, name) for name in funnel(self.card)[0][1:]]
+            pairs = zip(names, table.rows, strict=True)
+            return [
+                [_anchor(name) if name in steps and cell.startswith("-") else None for cell in row]
+                for name, row in pairs
+            ]
+        if links == "reasons":
+            return [
+                [
+                    _anchor(row[0], row[1]) if (row[0], row[1]) in shown and i >= table.texts and cell != "0" else None
+                    for i, cell in enumerate(row)
+                ]
+                for row in table.rows
+            ]
+        return [none for _ in table.rows]
+
+    def drawn(self, part: str, links: str = "") -> Any:
+        """Charts and the table of the same figures; a single chart stands beside it."""
+        told = self.charts(part) + self.table(part, links)
+        return _safe(f'<div class="beside">{told}</div>') if len(self._figures.get(part, ())) == 1 else told
+
+    def label_tables(self) -> list[Any]:
+        """The labels, or of a mixture those of each corpus."""
+        if isinstance(self._parts["zh"]["labels"], Table):
+            return [self.drawn("labels")]
+        pairs = zip(*(self._parts[lang]["labels"] for lang in LANGUAGES), strict=True)
+        return [
+            _safe(
+                f"<h3>{escape(plain(zh['name']))}</h3>"
+                + self._table("labels", zh["table"], en["table"], number=str(i))
+            )
+            for i, (zh, en) in enumerate(pairs)
+        ]
+
+    def charts(self, part: str) -> Any:
+        """The charts of a part, side by side where there is room."""
+        made = [
+            f'<figure>{one.chart.inline(f"fig-{one.name}")}<figcaption id="fig-{one.name}">{prose(one.title)}'
+            f"</figcaption></figure>{_heard(one) if part in _ONLY_DRAWN else ''}"
+            for one in self._figures.get(part, ())
+        ]
+        return _safe(f'<div class="charts">{"".join(made)}</div>' if made else "")
+
+    # ---- rows
+
+    def conflicts(self) -> list[Any]:
+        return [
+            _safe(f'<ul class="sides">{"".join(member(row) for row in group)}</ul>')
+            for group in self.examples.get("conflicts", ())
+        ]
+
+    def clusters(self) -> list[tuple[Any, Any]]:
+        """The largest groups: a heading, and the rows."""
+        told = []
+        for one in self.examples.get("clusters", ()):
+            head = page_words(f"group_{one['step']}").fill(split=split_word(one["split"]), n=count(one["rows"]))
+            kept = one["kept"]
+            rows = [member(kept, page_words("stays")), *(member(row, like=kept) for row in one["members"])]
+            left = one["rows"] - len(rows)
+            more = f'<p class="dim">{prose(page_words("more_members").fill(n=count(left)))}</p>' if left else ""
+            told.append((_safe(prose(head)), _safe(f'<ul class="members">{"".join(rows)}</ul>{more}')))
+        return told
+
+    def walks(self) -> list[Any]:
+        told = []
+        for row in self.examples.get("rows", ()):
+            note = ""
+            if row["step"]:
+                reason = both(lambda lang, row=row: meaning(row["reason"], lang))
+                words = page_words("removed_by").fill(step=row["step"], reason=reason)
+                note = f' <span class="gone">{prose(words)}</span>'
+            head = f'<p class="id"><code>{escape(row["id"])}</code>{note}</p>'
+            told.append(_safe(f'<li class="walk">{head}{walk(row)}</li>'))
+        return told
+
+    def templates(self) -> list[tuple[str, str, Any]]:
+        """Each template's name, how many samples it made, and one of them."""
+        shown = self.examples.get("templates", {})
+        return [
+            (name, count(n), _safe(f'<p class="id"><code>{escape(shown[name]["id"])}</code></p>{sample(shown[name])}'))
+            for name, n in self.card["templates"].items()
+            if name in shown
+        ]
+
+    def rejects(self) -> list[dict[str, Any]]:
+        """The steps that rejected rows which are shown, each with its reasons."""
+        steps: dict[str, list[dict[str, Any]]] = {}
+        for group in self.examples.get("rejects", ()):
+            steps.setdefault(group["step"], []).append(group)
+        order = list(dict.fromkeys(entry["step"] for entry in self.card["steps"]))
+        return [
+            {"step": step, "anchor": _anchor(step), "reasons": [self._reason(group) for group in steps[step]]}
+            for step in sorted(steps, key=lambda step: order.index(step) if step in order else len(order))
+        ]
+
+    def _reason(self, group: Card) -> dict[str, Any]:
+        step, reason, rows = group["step"], group["reason"], group["rows"]
+        n = sum(e["reasons"].get(reason, 0) for e in self.card["steps"] if e["step"] == step)
+        return {
+            "anchor": _anchor(step, reason),
+            "name": reason,
+            "meaning": _safe(prose(both(lambda lang: meaning(reason, lang)))),
+            "shown": _t("shown_of", shown=len(rows), n=count(n)),
+            "rows": [_safe(_reject(row)) for row in rows],
+        }
+
+    def _details(self) -> dict[str, int]:
+        """Places that redact_pii found, by kind."""
+        found: dict[str, int] = {}
+        for entry in self.card["steps"]:
+            if entry["step"] == "redact_pii":
+                add(found, entry["changes"])
+        return found
+
+    def details(self) -> Any:
+        """Personal details by kind."""
+        zh, en = (
+            Table.of(
+                [said(page_words("kind"), lang), said(page_words("places"), lang)],
+                [[meaning(kind, lang), count(n)] for kind, n in self._details().items()],
+            )
+            for lang in LANGUAGES
+        )
+        return _safe(self._table("pii", zh, en))
+
+    def unknown_words(self) -> Any:
+        """How many words the dictionary doesn't have."""
+        oov = (self.card.get("segmentation") or {}).get("oov")
+        if not oov:
+            return ""
+        return _t("oov", share=percent(oov["words"], oov["of"]), rows=count(oov["words"]), of=count(oov["of"]))
+
+
+#: Sections that say so where there is nothing to show.
+_EVEN_EMPTY = ("leaks", "changes", "rejects", "across")
+#: Parts whose bars stand in no table.
+_ONLY_DRAWN = ("duplicates", "segmentation")
+#: What stands above a table, where it isn't its part's own heading.
+_CAPTIONS = {"tokens_cut": "tokens", "sources": "sources_files"}
+#: The funnel's columns by the steps they are of.
+_STEPS = {"unreadable": "read", "unformattable": "format"}
+
+
+def _heard(figure: Figure) -> str:
+    """The bars of a chart as a list that screen readers find."""
+    rows = "".join(f"<li>{value(bar.label)}: {value(bar.note)}</li>" for bar in figure.chart.bars)
+    return f'<ul class="unseen" aria-labelledby="fig-{figure.name}">{rows}</ul>'
+
+
+def _reject(row: Card) -> str:
+    score = "" if row.get("score") is None else page_words("alike").fill(score=f"{row['score']:.2f}")
+    mine = member(row, score)
+    if not row.get("kept_id"):
+        return f'<ul class="sides reject">{mine}</ul>'
+    other = member({"id": row["kept_id"], "fields": row["kept"]}, page_words("because_of"))
+    return f'<ul class="sides reject">{mine}{other}</ul>'
+
+
+def _anchor(*names: str) -> str:
+    return "-".join(["rejects", *(re.sub(r"[^\w]+", "-", name) for name in names)])
+
+
+def _words(card: Card, lang: str) -> dict[str, str]:
+    if "mixture" not in card:
+        return words(lang)
+    from curate.card.mixture_words import TEXTS
+
+    return {**words(lang), **{key: texts[LANGUAGES.index(lang)] for key, texts in TEXTS.items()}}
+
+
+def _mixture_parts(card: Card, w: dict[str, str], says: Any) -> dict[str, Any]:
+    from curate.card.mixture import mixture_parts
+
+    return mixture_parts(card, w, says)
+
+
+def _safe(html: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(html)
+
+
+def _t(key: str, **values: object) -> Any:
+    return _safe(prose(page_words(key).fill(**values)))

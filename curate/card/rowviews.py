@@ -1,0 +1,119 @@
+"""Rows of a corpus as HTML. Whatever a row holds, it is text here: escaped, cut, and kept apart by `bdi`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from curate.card.both import Both, escape, prose
+from curate.card.page_words import page_words
+from curate.formatting.prompt import user_message
+
+Row = dict[str, Any]
+
+
+def text(value: object) -> str:
+    """A text of the corpus."""
+    return f'<bdi lang="zh">{escape(value)}</bdi>'
+
+
+def record(fields: Row | None) -> str:
+    """A record's fields, one under the other."""
+    if fields is None:
+        return f'<p class="dim">{prose(page_words("not_chosen"))}</p>'
+    if "raw" in fields:
+        fields = {f"{fields.get('file')}:{fields.get('line')}": fields["raw"]}
+    return _fields((name, _value(value)) for name, value in fields.items() if value not in (None, "", []))
+
+
+def _fields(pairs: Iterable[tuple[str, str]]) -> str:
+    told = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in pairs)
+    return f"<dl>{told}</dl>" if told else "<p>–</p>"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"<ol>{''.join(f'<li>{text(item)}</li>' for item in value)}</ol>"
+    return text(value)
+
+
+def walk(row: Row) -> str:
+    """A row as it was read, as it was cleaned, and the sample it became or why it did not."""
+    read, cleaned = row["read"], row["cleaned"]
+    if cleaned is None:
+        columns = [_column("as_read", record(read))]
+    elif read == cleaned:
+        columns = [_column("as_read", record(read) + f'<p class="dim">{prose(page_words("unchanged"))}</p>')]
+    else:
+        names = [name for name in read if read[name] not in (None, "", []) or cleaned[name] not in (None, "", [])]
+        pairs = {name: _marked_value(read[name], cleaned[name]) for name in names}
+        columns = [
+            _column(key, _fields((name, pair[side]) for name, pair in pairs.items()))
+            for side, key in enumerate(("as_read", "as_cleaned"))
+        ]
+    if row["sample"] is not None:
+        columns.append(_column("as_sample", sample(row["sample"])))
+    return f'<div class="sides">{"".join(columns)}</div>'
+
+
+def _column(key: str, body: str) -> str:
+    return f'<div><p class="side">{prose(page_words(key))}</p>{body}</div>'
+
+
+def sample(made: Row) -> str:
+    """An instruction row as it is told to a model."""
+    said = [("system", made["system"])] if made.get("system") else []
+    for user, reply in made.get("history", ()):
+        said += [("user", user), ("assistant", reply)]
+    said.append(("user", user_message(made["instruction"], made["input"])))
+    told = "".join(f"<dt>{prose(page_words(role))}</dt><dd>{text(words)}</dd>" for role, words in said)
+    answer = text(made["output"]) if made["output"] else prose(page_words("no_answer"))
+    return f"<dl>{told}<dt>{prose(page_words('assistant'))}</dt><dd>{answer}</dd></dl>"
+
+
+def _marked_value(read: Any, cleaned: Any) -> tuple[str, str]:
+    if isinstance(read, str) and isinstance(cleaned, str):
+        return marked(read, cleaned)
+    if isinstance(read, list) and isinstance(cleaned, list) and len(read) == len(cleaned):
+        pairs = [_marked_value(one, other) for one, other in zip(read, cleaned, strict=True)]
+        old, new = ("".join(f"<li>{pair[side]}</li>" for pair in pairs) for side in (0, 1))
+        return f"<ol>{old}</ol>", f"<ol>{new}</ol>"
+    return _value(read), _value(cleaned)
+
+
+def marked(read: str, cleaned: str) -> tuple[str, str]:
+    """Both texts with what was taken away (`del`) and what was put in (`ins`) marked."""
+    head = _common(read, cleaned)
+    tail = _common(read[head:][::-1], cleaned[head:][::-1])
+    before, after = [escape(read[:head])], [escape(cleaned[:head])]
+    old, new = read[head : len(read) - tail], cleaned[head : len(cleaned) - tail]
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        equal = kind == "equal"
+        before.append(escape(old[i:j]) if equal else _change("del", old[i:j]))
+        after.append(escape(new[k:m]) if equal else _change("ins", new[k:m]))
+    end = escape(read[len(read) - tail :])
+    return f'<bdi lang="zh">{"".join(before)}{end}</bdi>', f'<bdi lang="zh">{"".join(after)}{end}</bdi>'
+
+
+def _common(one: str, other: str) -> int:
+    """Characters that two texts begin with alike."""
+    short = min(len(one), len(other))
+    return next((index for index in range(short) if one[index] != other[index]), short)
+
+
+#: White space alone would not be seen as changed.
+_SEEN = str.maketrans({" ": "␣", "\u3000": "□", "\n": "⏎\n", "\r": "␍", "\t": "⇥"})
+
+
+def _change(tag: str, part: str) -> str:
+    return f"<{tag}>{escape(part.translate(_SEEN))}</{tag}>" if part else ""
+
+
+def member(row: Row, note: str | Both = "", like: Row | None = None) -> str:
+    """A row with its id and what is said of it; of one whose fields are those of `like`, no more than that."""
+    same = like is not None and row["fields"] == like["fields"]
+    note = page_words("same_as_first") if same else note
+    told = f' <span class="dim">{prose(note)}</span>' if note else ""
+    body = "" if same else record(row["fields"])
+    return f'<li><p class="id"><code>{escape(row["id"])}</code>{told}</p>{body}</li>'
