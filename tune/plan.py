@@ -244,7 +244,7 @@ def _choose(
 
 def _candidates(tokens: Mapping[str, Tokens], config: Config, device: Device) -> Iterator[tuple[int, bool]]:
     """(tokens a row, checkpointing), the best first, each once."""
-    longest = {split: int(part.lengths.max()) for split, part in tokens.items() if len(part)}
+    longest = {split: int(part.places.max()) for split, part in tokens.items() if len(part)}
     split = max(longest, key=lambda name: longest[name])
     plain, checkpointed = SIZES[device.type]
     everything = sorted({*plain, *checkpointed}, reverse=True)
@@ -257,8 +257,8 @@ def _candidates(tokens: Mapping[str, Tokens], config: Config, device: Device) ->
         _check_pack(config.pack, longest[split], split, device)
         rows = [(config.pack, checkpointing) for _, checkpointing in sizes]
     else:
-        lengths_N = tokens["train"].lengths
-        rows = [(choose_row_tokens(lengths_N, config.batch, most, longest[split]), on) for most, on in sizes]
+        places_N = tokens["train"].places
+        rows = [(choose_row_tokens(places_N, config.batch, most, longest[split]), on) for most, on in sizes]
     yield from dict.fromkeys(rows)
 
 
@@ -318,7 +318,7 @@ def _choose_compile(shape: Shape, config: Config, device: Device, train: Tokens,
         return config.compile == "on", "as asked for"
     if device.type != "cuda":
         return False, "pays only on a GPU"
-    tokens = float(train.lengths.mean()) * min(config.batch, len(train)) * steps
+    tokens = float(train.places.mean()) * min(config.batch, len(train)) * steps
     seconds = tokens * _flops(shape, config.method) / EAGER_FLOPS
     if seconds < COMPILE_FROM:
         return False, "the run is too short for it to pay"
