@@ -67,10 +67,12 @@ def prefixed_attention(
     It is put there anew at every call, in front of what the cache holds: so samples of a batch, padded on the left,
     see it at the same distance as alone.
     """
-    count, length, seen = module.prefix[0].shape[2], query_BHTC.shape[2], key_BKTC.shape[2]
-    key_BKSC, value_BKSC = before(module.prefix, key_BKTC, value_BKTC)
+    prefix: Any = module.prefix
+    count, length, seen = prefix[0].shape[2], query_BHTC.shape[2], key_BKTC.shape[2]
+    key_BKSC, value_BKSC = before(prefix, key_BKTC, value_BKTC)
     if attention_mask is None:
-        attention_mask = torch.ones(length, seen, dtype=torch.bool, device=query_BHTC.device).tril(seen - length)[None, None]
+        everything = torch.ones(1, 1, length, seen, dtype=torch.bool, device=query_BHTC.device)
+        attention_mask = everything.tril(seen - length)
     at_P = torch.arange(count, device=query_BHTC.device)
     inside_BTP = at_P > kwargs["position_ids"][..., None] - (sliding_window or 1 << 30)
     shape = (len(query_BHTC), 1, length, -1)

@@ -213,8 +213,8 @@ def _under_its_name(method: Any, values: dict[str, Any], asked: set[str]) -> dic
     for key, value in method.fixed.items():
         if key in asked and values[key] != value:
             raise UserError(
-                f"method {method.name}: stands for {key}={_said(value)}, and {key} is {_said(values[key])}; leave that "
-                "out, or take method lora"
+                f"method {method.name}: stands for {key}={_said(value)}, and {key} is {_said(values[key])}; "
+                "leave that out, or take method lora"
             )
     return values | dict(method.fixed)
 

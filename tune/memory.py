@@ -7,14 +7,12 @@ the top. Bytes everywhere; T tokens a row, A learnt tokens a row, V vocabulary.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from tune.methods.method import Kind
+from typing import Any
 
 GIB = 1 << 30
 
@@ -87,6 +85,15 @@ SAVED: tuple[Saved, ...] = (
     Saved("post-feed-forward norm: normalised", "hidden", _SAME, _NONE, ("post_norm", "norm_trains")),
     Saved("norms: reciprocal root mean squares", "norms", _FP32, _FP32),
     Saved("LoRA: x A of each linear", "ranks", _SAME, _SAME),
+    # Compiled, a norm's input is worked out again from this one.
+    Saved("IA3: k before its factors", "kv", _SAME, _SAME, ("ia3", "k_apart")),
+    Saved("IA3: v before its factors", "kv", _SAME, _SAME, ("ia3",)),
+    Saved("IA3: down_proj's input before its factors", "intermediate", _FP32, _NONE, ("ia3",)),
+    Saved("adapters: their inputs", "adapted", _SAME, _SAME, ("adapter",)),
+    Saved("adapters: before and after the activation", "inner", _SAME, _SAME, ("adapter",)),
+    # A loop over samples copies the prefix to each and makes masks; with a block mask all look at one.
+    Saved("prefix before each sample's k and v", "prefixes", _SAME, _NONE, ("looped_prefix",)),
+    Saved("each sample's mask", "mask", _SAME, _NONE, ("looped_prefix",)),
 )
 
 #: Families by `model_type` whose layers have more norms than Llama's two. (qk_norm, post_norm, norms multiply in fp32)
@@ -167,8 +174,10 @@ class States:
 class Setting:
     """How a model will be trained.
 
-    answers: the most learnt tokens a row has. rows: the most rows a step has. dtype: bytes of a weight. rank, targets:
-    LoRA's. trained_layers: how many of the last layers autograd goes through (all if None).
+    answers: the most learnt tokens a row has. rows: the most rows a step has. method: its kind. dtype: bytes of a
+    weight. rank, targets: LoRA's. adapters, bottleneck: how many a layer has, and their inner width. prefix: how many
+    keys stand before a sample; length: tokens of the sample that a token stands in, on average. trained_layers: how
+    many of the last layers autograd goes through (all if None).
     """
 
     row_tokens: int
@@ -181,12 +190,21 @@ class Setting:
     checkpointing: bool = False
     rank: int = 16
     targets: tuple[str, ...] = LINEARS
+    adapters: int = 2
+    bottleneck: int = 64
+    prefix: int = 20
+    length: float = 64.0
     trained_layers: int | None = None
     states: States = field(default_factory=States)
 
     @property
     def trains_weights(self) -> bool:
         return self.method in ("full", "freeze")
+
+    @property
+    def trained_linears(self) -> tuple[str, ...]:
+        """The linear layers whose inputs a gradient of weights needs."""
+        return LINEARS if self.trains_weights else self.targets if self.method == "lora" else ()
 
 
 @dataclass(frozen=True)
@@ -217,7 +235,7 @@ def saved_bytes(shape: Shape, setting: Setting) -> int:
 
     The rotary tables, which all layers share, are not in it.
     """
-    trained = LINEARS if setting.trains_weights else setting.targets
+    trained = setting.trained_linears
     sizes = {
         "hidden": shape.hidden,
         "q": shape.heads * shape.head_dim,
@@ -225,9 +243,13 @@ def saved_bytes(shape: Shape, setting: Setting) -> int:
         "intermediate": shape.intermediate,
         "heads": shape.heads,
         "norms": (4 if shape.post_norm else 2) + (shape.heads + shape.kv_heads if shape.qk_norm else 0),
-        "ranks": 0 if setting.trains_weights else setting.rank * len(trained),
+        "ranks": setting.rank * len(trained) if setting.method == "lora" else 0,
+        "adapted": setting.adapters * shape.hidden,
+        "inner": 2 * setting.adapters * setting.bottleneck,
+        "prefixes": setting.prefix / setting.length * 2 * shape.kv_heads * shape.head_dim,
+        "mask": setting.prefix + setting.length,
     }
-    total = 0
+    total = 0.0
     for saved in SAVED:
         if not _holds(saved, shape, setting, trained):
             continue
@@ -236,7 +258,7 @@ def saved_bytes(shape: Shape, setting: Setting) -> int:
         if shape.norm_fp32 and saved.what.endswith("normalised") and kept == _SAME:
             kept = _FP32
         total += sizes[saved.size] * {_NONE: 0, _SAME: setting.dtype, _FP32: 4}[kept]
-    return total
+    return math.ceil(total)
 
 
 def _holds(saved: Saved, shape: Shape, setting: Setting, trained: tuple[str, ...]) -> bool:
@@ -244,7 +266,10 @@ def _holds(saved: Saved, shape: Shape, setting: Setting, trained: tuple[str, ...
     kept_anyway = shape.qk_norm and (setting.compiled or setting.dtype == 4)
     joint = setting.method == "lora" and {_Q, _K, _V} <= set(trained) and not shape.qkv_bias
     facts = {
-        "norm_trains": setting.trains_weights,
+        "norm_trains": setting.trains_weights or setting.method == "ln",
+        **{kind: setting.method == kind for kind in ("ia3", "adapter")},
+        "k_apart": not (setting.compiled and shape.qk_norm),
+        "looped_prefix": setting.method == "prefix" and setting.device == "cpu",
         "qk_norm": shape.qk_norm,
         "post_norm": shape.post_norm,
         "joint": joint and not kept_anyway,

@@ -194,7 +194,7 @@ def count_steps(samples: int, config: Config) -> int:
 
 
 def _method_notes(config: Config) -> Iterator[str]:
-    if config.method == "lora" and (config.dora or config.dropout):
+    if _kind(config) == "lora" and (config.dora or config.dropout):
         which = "DoRA's weight norms" if config.dora else "dropout's masks and copies"
         yield f"the memory estimate is of plain LoRA, without {which}"
 
@@ -225,11 +225,13 @@ def _choose(
     """The first of the candidates that fits: long rows before short ones, no gradient checkpointing before it."""
     limit = int(mem.FILL * (memory or device.memory))
     surveys: dict[int, Survey] = {}
+    lengths_N = tokens["train"].lengths
+    length = float(np.average(lengths_N, weights=lengths_N))
     tried: list[tuple[int, bool, mem.Memory]] = []
     for pack, checkpointing in _candidates(tokens, config, device):
         survey = surveys.get(pack) or survey_rows(tokens["train"], config, pack, steps)
         surveys[pack] = survey
-        setting = _setting(config, device, pack, survey, compiled, checkpointing)
+        setting = replace(_setting(config, device, pack, survey, compiled, checkpointing), length=length)
         estimate = mem.estimate(shape, setting)
         if estimate.peak <= limit:
             why = _why(config, checkpointing, tried)
@@ -276,21 +278,31 @@ def _setting(
     config: Config, device: Device, pack: int, survey: Survey, compiled: bool, checkpointing: bool
 ) -> Setting:
     targets = mem.LINEARS
-    if config.method == "lora" and not isinstance(config.targets, str):
+    if not isinstance(config.targets, str):
         targets = tuple(name.rsplit(".", 1)[-1] for name in config.targets)
     return Setting(
         row_tokens=pack,
         answers=survey.answers,
         rows=survey.most,
-        method=config.method,
+        method=_kind(config),
         dtype=device.dtype,
         device=device.type,
         compiled=compiled,
         checkpointing=checkpointing,
         rank=config.r,
         targets=targets,
+        adapters=1 if config.placement == "pfeiffer" else 2,
+        bottleneck=config.bottleneck,
+        prefix=config.virtual_tokens,
         trained_layers=config.layers if config.method == "freeze" else None,
     )
+
+
+def _kind(config: Config) -> str:
+    """How the method trains, as far as memory goes."""
+    from tune.methods import METHODS
+
+    return METHODS[config.method].kind
 
 
 def _why(config: Config, checkpointing: bool, tried: list[tuple[int, bool, mem.Memory]]) -> str:
@@ -319,7 +331,7 @@ def _choose_compile(shape: Shape, config: Config, device: Device, train: Tokens,
     if device.type != "cuda":
         return False, "pays only on a GPU"
     tokens = float(train.places.mean()) * min(config.batch, len(train)) * steps
-    seconds = tokens * _flops(shape, config.method) / EAGER_FLOPS
+    seconds = tokens * _flops(shape, _kind(config)) / EAGER_FLOPS
     if seconds < COMPILE_FROM:
         return False, "the run is too short for it to pay"
     return True, f"the run would last about {duration(seconds)} without it"

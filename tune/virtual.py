@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Virtual:
-    """`tokens` virtual tokens. encoder: PEFT's module that makes their vectors; bare: it holds the vectors alone, as it
-    does where it was loaded.
+    """`tokens` virtual tokens. encoder: PEFT's module that makes their vectors; bare: it holds the vectors alone, as
+    one that was loaded does.
 
     places: tokens that stand in the row before each sample. prefix: keys and values that stand before its own.
     """
@@ -55,7 +55,7 @@ class Embeddings(Virtual):
     def places(self) -> int:
         return self.tokens
 
-    def packed(self, causal: Any, pack: Pack) -> dict[str, Tensor]:
+    def packed(self, causal: Any, pack: Pack) -> dict[str, Tensor | None]:
         """What of the decoder's input differs, for a row that has places for them."""
         samples = len(pack.virtual_V) // self.tokens
         words_TD = causal.get_input_embeddings()(pack.ids_T)

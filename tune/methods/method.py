@@ -20,12 +20,13 @@ class Method:
 
     lr, weight_decay: its defaults; source: where the learning rate comes from; tiny_lr: the one for the tiny model.
     folder: where its result stands in the tuning, "adapter" or "model"; saved: what is in there, `marker` one file
-    that always is. fixed: settings that the name stands for; own: those it has where they are left open. unmerged: why `tune merge` can't fold the result into
-    the base model, "" where it can. needs: packages beyond those of the extra `tune`.
-    prepare(model, config, tokenizer=None): the model to train, with exactly the trained parameters requiring gradients;
-    raises UserError where the method can't work with such a model, which it also finds out from one without weights
-    (on the device "meta"). The tokenizer is for prompts that begin as a text. save(model, folder): the result, without tokenizer. load(model, folder): a base model with
-    the result in it.
+    that always is. fixed: settings that the name stands for; own: those it has where they are left open. unmerged:
+    why `tune merge` can't fold the result into the base model, "" where it can. needs: packages beyond those of the
+    extra `tune`.
+    prepare(model, config, tokenizer=None): the model to train, with exactly the trained parameters requiring
+    gradients; raises UserError where the method can't work with such a model, which it also finds out from one without
+    weights (on the device "meta"). The tokenizer is for prompts that begin as a text. save(model, folder): the result,
+    without tokenizer. load(model, folder): a base model with the result in it.
     """
 
     name: str
@@ -52,7 +53,8 @@ class Method:
 def unfit(method: str, model: Any, why: str, nearest: str) -> UserError:
     """The error of a method that can't work with a family of models; `nearest`: the method that is most like it and
     can."""
-    return UserError(f"method {method}: can't work with {model.config.model_type} models: {why}; take method {nearest}")
+    kind = model.config.model_type
+    return UserError(f"method {method}: can't work with {kind} models: {why}; take method {nearest}")
 
 
 def save_adapter(model: Any, folder: Path) -> None:
