@@ -48,7 +48,8 @@ def packed_attention(
     if rows is None:
         kwargs |= {"dropout": dropout, "scaling": scaling, "sliding_window": sliding_window}
         return sdpa_attention_forward(module, query_BHTC, key_BKTC, value_BKTC, attention_mask, **kwargs)
-    prefix = getattr(module, "prefix", None)
+    # What an earlier row left with the layer doesn't count for one without a prefix.
+    prefix = getattr(module, "prefix", None) if rows.prefix else None
     out_BHTC = rows.attend(query_BHTC, key_BKTC, value_BKTC, scaling, sliding_window, prefix)
     return out_BHTC.transpose(1, 2), None
 
@@ -101,6 +102,9 @@ class LoopRows:
     """One sdpa call a sample: slow, plain, exact."""
 
     kind = "loop"
+
+    def __init__(self, prefix: int = 0) -> None:
+        self.prefix = prefix
 
     def load(self, pack: Pack) -> LoopRows:
         self.bounds = pack.bounds
@@ -302,5 +306,7 @@ class Rows:
         key = pack.row_tokens, prefix
         if key not in self.made:
             on_gpu = self.kind == "flex"
-            self.made[key] = FlexRows(pack.row_tokens, self.windows, self.device, prefix) if on_gpu else LoopRows()
+            self.made[key] = (
+                FlexRows(pack.row_tokens, self.windows, self.device, prefix) if on_gpu else LoopRows(prefix)
+            )
         return self.made[key].load(pack)

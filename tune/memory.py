@@ -115,7 +115,8 @@ _LEFT_OUT = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What of a decoder decides its memory. `total` and `trainable` count parameters, tied ones once."""
+    """What of a decoder decides its memory. `total` and `trainable` count parameters, tied ones once; `held`: bytes of
+    all of them where they are not all of the model's dtype."""
 
     hidden: int
     layers: int
@@ -130,10 +131,11 @@ class Shape:
     post_norm: bool = False
     qkv_bias: bool = False
     norm_fp32: bool = False
+    held: int | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, config: Any, *, total: int, trainable: int) -> Shape:
+    def of(cls, config: Any, *, total: int, trainable: int, held: int | None = None) -> Shape:
         """From a transformers model config (a multimodal one: its text part) and the parameter counts."""
         config = config.get_text_config()
         qk_norm, post_norm, norm_fp32 = _NORMS.get(config.model_type, (False, False, False))
@@ -148,6 +150,7 @@ class Shape:
             vocabulary=config.vocab_size,
             total=total,
             trainable=trainable,
+            held=held,
             qk_norm=qk_norm,
             post_norm=post_norm,
             # Qwen2 always has it, and no key that says so.
@@ -302,7 +305,7 @@ def estimate(shape: Shape, setting: Setting) -> Memory:
     """
     states = setting.states
     always = {
-        "weights": shape.total * setting.dtype,
+        "weights": shape.held or shape.total * setting.dtype,
         "masters": shape.trainable * (states.master if setting.dtype < 4 else 0),
         "moments": shape.trainable * states.moments,
         "context": CONTEXT[setting.device],

@@ -64,7 +64,8 @@ def load(config: Config, run: Run, device: str | None = None) -> Loaded:
     else:
         _check_name(config.model)
     tokenizer = load_tokenizer(config.model)
-    model = load_model(config.model, place, dtype)
+    # On a CPU, where adapters are merged, the weights stay what they are.
+    model = load_model(config.model, place, dtype, in_4_bits=config.method == "qlora" and place.type == "cuda")
     return Loaded(model, tokenizer, config.model, kind, place)
 
 
@@ -79,6 +80,8 @@ def check_method(config: Config) -> None:
             f"method {method.name}: needs {', '.join(missing)}, not installed here; "
             f"pip install {' '.join(missing)}, or take method lora"
         )
+    if method.needs and (config.model == "tiny" or not torch.cuda.is_available()):
+        raise UserError(f"method {method.name}: 4-bit weights are for real models on a GPU; take method lora")
     if config.model == "tiny":
         return
     from transformers import AutoConfig
@@ -98,12 +101,16 @@ def load_tokenizer(name: str) -> Any:
     return _load(AutoTokenizer, name, "tokenizer")
 
 
-def load_model(name: str, place: torch.device, dtype: torch.dtype) -> Any:
-    """The causal language model of a folder or hub name, on its device. Raises UserError where it can't be loaded, or
-    its files lack weights (transformers would make them up)."""
-    from transformers import AutoModelForCausalLM
+def load_model(name: str, place: torch.device, dtype: torch.dtype, in_4_bits: bool = False) -> Any:
+    """The causal language model of a folder or hub name, on its device; with `in_4_bits` its linear layers are
+    quantised to NF4 with double quantisation (QLoRA, arXiv:2305.14314), computing in `dtype`. Raises UserError where
+    it can't be loaded, or its files lack weights (transformers would make them up)."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    if in_4_bits:
+        nf4 = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": dtype}
+        options |= {"quantization_config": BitsAndBytesConfig(load_in_4bit=True, **nf4), "device_map": {"": place}}
     model, found = _load(AutoModelForCausalLM, name, "model", **options)
     if wrong := sorted([*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])]):
         raise UserError(
@@ -111,7 +118,7 @@ def load_model(name: str, place: torch.device, dtype: torch.dtype) -> Any:
             "it is cut off, or no causal language model; choose one that is whole"
         )
     try:
-        return model.to(place)
+        return model if in_4_bits else model.to(place)
     except torch.OutOfMemoryError:
         size = sum(p.numel() * p.element_size() for p in model.parameters())
         raise UserError(

@@ -197,6 +197,8 @@ def _method_notes(config: Config) -> Iterator[str]:
     if _kind(config) == "lora" and (config.dora or config.dropout):
         which = "DoRA's weight norms" if config.dora else "dropout's masks and copies"
         yield f"the memory estimate is of plain LoRA, without {which}"
+    if config.method == "qlora":
+        yield "the memory estimate leaves out the weights that are unpacked from 4 bits while they are used"
 
 
 # --- what fits --------------------------------------------------------------------------------------------------

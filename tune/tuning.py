@@ -185,9 +185,13 @@ def prepare(
     rows = cut_at_samples(model)
     if virtual := virtual_of(unwrapped(model)):
         tokens = {split: replace(part, virtual=virtual.places) for split, part in tokens.items()}
-    total = sum(p.numel() for p in model.parameters())
+    # Two weights of 4 bits share a byte.
+    total = sum(p.numel() * (2 if type(p).__name__ == "Params4bit" else 1) for p in model.parameters())
+    held = sum(p.numel() * p.element_size() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    shape = Shape.of(unwrapped(model).config, total=total, trainable=trained)
+    shape = Shape.of(
+        unwrapped(model).config, total=total, trainable=trained, held=held if METHODS[config.method].needs else None
+    )
     device = Device.of(loaded.device, unwrapped(model).dtype)
     plan = make_plan(run.name, tokens, shape, config, device, memory=memory, attention=rows.kind)
     probe(model, tokens["train"], plan.pack)

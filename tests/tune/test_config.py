@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune import lock
-from tune.config import TINY_LR, Config, default_out, parse_memory, resolve
+from tune.config import Config, default_out, parse_memory, resolve
 from tune.errors import UserError
 from tune.lock import HASHES, check_hashes, model_hash, read_lock, write_lock
 from tune.methods import METHODS
@@ -65,7 +65,7 @@ def test_tiny_is_trained_whole_unless_somebody_insists() -> None:
     notes: list[str] = []
     config = resolve(run_of(method="lora", max_length=256), notes=notes)
     assert (config.model, config.method, config.max_length) == ("tiny", "full", 256)
-    assert config.lr == pytest.approx(METHODS["full"].lr * TINY_LR)
+    assert config.lr == METHODS["full"].tiny_lr
     assert len(notes) == 1 and "method full instead of lora" in notes[0]
 
     notes = []

@@ -57,12 +57,12 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
 def _linears(model: Any, placement: str) -> list[tuple[Any, str]]:
     found, layers = [], getattr(model.get_decoder(), "layers", ())
     if not layers:
-        raise unfit("adapter", model, "its layers are not called layers", "lora")
+        raise unfit("adapter", model, "its layers are not called layers", "method lora")
     for layer in layers:
         for part, name in PLACES[placement]:
             parent = getattr(layer, part, None)
             if not isinstance(getattr(parent, name, None), torch.nn.Linear):
-                raise unfit("adapter", model, f"not every layer has a linear layer {part}.{name}", "lora")
+                raise unfit("adapter", model, f"not every layer has a linear layer {part}.{name}", "method lora")
             found.append((parent, name))
     return found
 

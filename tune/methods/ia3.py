@@ -17,7 +17,7 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
 
     linears = {name.rpartition(".")[2] for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
     if missing := sorted({*KEYS_AND_VALUES, *FEED_FORWARD} - linears):
-        raise unfit("ia3", model, f"it has no linear layer {', '.join(missing)} of its own", "lora")
+        raise unfit("ia3", model, f"it has no linear layer {', '.join(missing)} of its own", "method lora")
     settings = IA3Config(
         task_type="CAUSAL_LM", target_modules=[*KEYS_AND_VALUES, *FEED_FORWARD], feedforward_modules=FEED_FORWARD
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-from tune.methods.method import Method, load_adapter, save_adapter, unfit
+from tune.methods.method import Method, load_adapter, quietly, save_adapter, unfit
 
 
 def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
@@ -14,9 +13,8 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
     modules = model.named_modules()
     norms = {name.rpartition(".")[2] for name, module in modules if type(module).__name__.endswith("Norm")}
     if not any(parameter.ndim == 1 for name, parameter in model.named_parameters() if name.split(".")[-2] in norms):
-        raise unfit("ln", model, "its norms have no weights", "ia3")
-    with warnings.catch_warnings():  # PEFT asks each norm for its numbers of inputs and outputs
-        warnings.filterwarnings("ignore", message="Unsupported layer type")
+        raise unfit("ln", model, "its norms have no weights", "method ia3")
+    with quietly():
         return get_peft_model(model, LNTuningConfig(task_type="CAUSAL_LM", target_modules=sorted(norms)))
 
 

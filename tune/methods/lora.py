@@ -36,7 +36,8 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
                 target_modules=targets,
                 use_rslora=config.rslora,
                 use_dora=config.dora,
-                init_lora_weights=config.init,
+                # Without weights there are no singular vectors to begin with.
+                init_lora_weights=True if model.device.type == "meta" else config.init,
             ),
             autocast_adapter_dtype=False,
         )

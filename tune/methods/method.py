@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -50,11 +52,9 @@ class Method:
     needs: tuple[str, ...] = ()
 
 
-def unfit(method: str, model: Any, why: str, nearest: str) -> UserError:
-    """The error of a method that can't work with a family of models; `nearest`: the method that is most like it and
-    can."""
-    kind = model.config.model_type
-    return UserError(f"method {method}: can't work with {kind} models: {why}; take method {nearest}")
+def unfit(method: str, model: Any, why: str, instead: str) -> UserError:
+    """The error of a method that can't work with a family of models; `instead`: the nearest thing that does."""
+    return UserError(f"method {method}: can't work with {model.config.model_type} models: {why}; take {instead}")
 
 
 def save_adapter(model: Any, folder: Path) -> None:
@@ -67,4 +67,13 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """A base model with a PEFT adapter in it."""
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(model, folder, autocast_adapter_dtype=False)
+    with quietly():
+        return PeftModel.from_pretrained(model, folder, autocast_adapter_dtype=False)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without PEFT's warning that it doesn't know the shape of a norm, which it doesn't need."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Unsupported layer type")
+        yield

@@ -35,10 +35,10 @@ def _check(model: Any, name: str) -> None:
     """Every layer has an attention, with keys and values of one shape and of its own."""
     config, layers = model.config.get_text_config(), attentions(model)
     if len(layers) != config.num_hidden_layers:
-        raise unfit(name, model, "not every layer has an attention for keys and values to stand in", "lora")
+        raise unfit(name, model, "not every layer has an attention", "a model with one (Qwen3, Llama, Gemma)")
     widths = {layer.k_proj.out_features if hasattr(layer, "k_proj") else 0 for layer in layers}
     if len(widths) > 1 or getattr(config, "num_kv_shared_layers", 0):
-        raise unfit(name, model, "its layers have keys and values of different shapes, or share them", "lora")
+        raise unfit(name, model, "its layers have keys and values of different shapes, or share them", "method lora")
 
 
 def load(model: Any, folder: Path) -> Any:

@@ -31,7 +31,7 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
 def check(model: Any, name: str) -> None:
     """Whether a model takes embeddings in the place of ids."""
     if getattr(model.config.get_text_config(), "hidden_size_per_layer_input", 0):
-        raise unfit(name, model, "its layers look words up by their ids, and virtual tokens have none", "lora")
+        raise unfit(name, model, "its layers look words up by their ids, and virtual tokens have none", "method lora")
 
 
 def _ids(text: str | None, tokenizer: Any) -> list[int]:
