@@ -61,6 +61,27 @@ def test_what_the_method_decides(name: str) -> None:
     assert (config.lr, config.weight_decay) == (1e-3, 0.0)
 
 
+def test_a_variant_of_lora_is_lora_with_a_setting() -> None:
+    def said(method: str, *sets: str) -> tuple[Any, ...]:
+        config = resolve(None, model=REAL, method=method, sets=sets)
+        return config.rslora, config.dora, config.loraplus, config.init
+
+    assert said("lora") == said("qlora") == (False, False, None, True)
+    assert said("rslora", "r=64") == (True, False, None, True)
+    assert said("dora", "dora=true") == (False, True, None, True)
+    assert said("lora_plus") == (False, False, 16.0, True) and said("lora_plus", "loraplus=4") == (
+        False,
+        False,
+        4,
+        True,
+    )
+    assert said("pissa", "dora=true") == (False, True, None, "pissa")
+    with pytest.raises(UserError, match="method pissa: stands for init=pissa, and init is gaussian; leave that out"):
+        said("pissa", "init=gaussian")
+    with pytest.raises(UserError, match="method dora: stands for dora=true, and dora is false"):
+        said("dora", "dora=false")
+
+
 def test_tiny_is_trained_whole_unless_somebody_insists() -> None:
     notes: list[str] = []
     config = resolve(run_of(method="lora", max_length=256), notes=notes)

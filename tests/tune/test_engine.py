@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from rows_of_tokens import random_tokens, small_model
 
-from tune.attention import NAME, FlexRows, _BlockMask
+from tune.attention import NAME, FlexRows, LoopRows, _BlockMask
 from tune.errors import UserError
 from tune.heads import plain_weight, summed_loss, token_losses
 from tune.methods import METHODS
@@ -237,28 +237,54 @@ def test_a_model_that_reshapes_its_logits_keeps_its_own_head() -> None:
     assert plain_weight(model) is model.lm_head.weight
 
 
+@pytest.mark.parametrize("prefix", [0, 20, 150])
 @pytest.mark.parametrize("window", [None, 40, 300])
-def test_the_hand_made_block_mask_is_the_mask(window: int | None) -> None:
-    """Each query block's key blocks, and each key block's query blocks, against the whole T x T mask."""
+def test_the_hand_made_block_mask_is_the_mask(window: int | None, prefix: int) -> None:
+    """Each query block's key blocks, and each key block's query blocks, against the whole mask; a prefix stands behind
+    the row, in whole blocks."""
     tokens = random_tokens([100, 3, 60, 2, 21, 9, 530, 7])
     pack = build_pack(tokens, np.arange(len(tokens)), 768)
-    rows = FlexRows(768, (window,) if window else (), torch.device("cpu")).load(pack)
+    rows = FlexRows(768, (window,) if window else (), torch.device("cpu"), prefix).load(pack)
     mask = rows.masks[window]
-    at = torch.arange(768)
+    at, more = torch.arange(768), -(-prefix // 128)
     whole = (at[None] <= at[:, None]) & (at[None] >= pack.start_T[:, None])
+    # The prefix is `prefix` earlier tokens of each sample.
+    own = at - pack.start_T + prefix
+    seen = (torch.arange(128 * more)[None] < prefix).expand(768, -1)
     if window:
         whole &= at[None] > at[:, None] - window
-    made = mask.block_mask.mask_mod(0, 0, at[:, None], at[None])
+        seen = seen & (torch.arange(128 * more)[None] > own[:, None] - window)
+    whole = torch.cat([whole, seen], dim=1)
+    keys = torch.arange(whole.shape[1])
+    made = mask.block_mask.mask_mod(0, 0, at[:, None], keys[None])
     assert torch.equal(made, whole)
-    blocks = whole.view(6, 128, 6, 128)
+    blocks = whole.view(6, 128, 6 + more, 128)
     needed, full = blocks.any(3).any(1), blocks.all(3).all(1)
-    assert full.any() == (window != 40)
+    assert full[:, :6].any() == (window != 40)
+    # Blocks of the prefix are always looked at, and always through the mask.
+    needed[:, 6:], full[:, 6:] = True, False
     wanted = {"kv": needed & ~full, "full_kv": full, "q": (needed & ~full).T, "full_q": full.T}
     for name, which in wanted.items():
         count, indices = mask.lists[name]
-        for number in range(6):
+        assert count.shape[2] == len(which) and indices.shape[2:] == which.shape
+        for number in range(len(which)):
             listed = indices[0, 0, number, : count[0, 0, number]].tolist()
             assert sorted(listed) == which[number].nonzero()[:, 0].tolist(), name
+
+
+@pytest.mark.parametrize("window", [None, 8])
+def test_the_flexible_attention_with_a_prefix_is_that_of_the_loop(window: int | None) -> None:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    tokens, prefix = random_tokens(LENGTHS), 5
+    pack = build_pack(tokens, np.arange(len(tokens)), 128)
+    q, k, v = (torch.randn(1, heads, 128, 16) for heads in (4, 2, 2))
+    before = (torch.randn(1, 2, prefix, 16), torch.randn(1, 2, prefix, 16))
+    flex = FlexRows(128, (window,) if window else (), torch.device("cpu"), prefix).load(pack)
+    flex.flex_attention = flex_attention  # not compiled: by the mask alone
+    found = flex.attend(q, k, v, None, window, before)
+    wanted = LoopRows(prefix).load(pack).attend(q, k, v, None, window, before)
+    torch.testing.assert_close(found[:, :, : pack.tokens], wanted[:, :, : pack.tokens], rtol=1e-4, atol=1e-5)
 
 
 def test_a_block_mask_takes_the_next_row_in_place() -> None:

@@ -310,7 +310,6 @@ def test_4_bit_weights_need_their_package(monkeypatch: pytest.MonkeyPatch) -> No
     from tune import model
 
     monkeypatch.setattr(model, "find_spec", lambda name: None)
-    taken = f"method {nearest}$" if nearest else "a model"
     with pytest.raises(
         UserError, match="method qlora: needs bitsandbytes, not installed here; pip install bitsandbytes"
     ):
