@@ -154,28 +154,33 @@ class FlexRows:
     """flex_attention over rows of T tokens; its mask lives in buffers that every row is copied into.
 
     The buffers stay the same tensors for the whole run: a compiled layer sees nothing change, and never compiles
-    again. A prefix is put once behind the row's keys, not once before each sample: every query may look there.
+    again. A prefix is no part of the mask: a block of 128 keys for the few there are, looked at by every query, would
+    cost half as much as all the rest.
     """
 
     kind = "flex"
 
     def __init__(self, row_tokens: int, windows: tuple[int, ...], device: torch.device, prefix: int = 0) -> None:
-        from torch.nn.attention.flex_attention import flex_attention
+        from torch.nn.attention.flex_attention import AuxRequest, flex_attention
 
+        self.wanted = AuxRequest(lse=True)
         # Uncompiled, flex_attention would build the whole T x T matrix.
         self.flex_attention = torch.compile(flex_attention, dynamic=False)
         self.prefix = prefix
-        self.masks = {window: _BlockMask(row_tokens, device, prefix) for window in (None, *windows)}
+        #: The place of each token in its sample, prefix included: decides how much of that a window still holds.
+        self.place_T = torch.zeros(row_tokens, dtype=torch.int32, device=device)
+        self.masks = {None: _BlockMask(row_tokens, device)} | {w: _BlockMask(row_tokens, device) for w in windows}
 
     def load(self, pack: Pack) -> FlexRows:
         start_T = pack.start_T
-        at_T = torch.arange(len(start_T), dtype=torch.int32, device=start_T.device)
+        self.place_T.copy_(pack.positions_T + self.prefix)
         for window, mask in self.masks.items():
             if window is None:
                 mask.load(start_T)
             else:
-                # A window is a later start, in the sample and in the prefix before it.
-                mask.load(torch.maximum(start_T, at_T - window + 1), at_T - start_T + self.prefix - window + 1)
+                # A window is a later start.
+                at_T = torch.arange(len(start_T), dtype=torch.int32, device=start_T.device)
+                mask.load(torch.maximum(start_T, at_T - window + 1))
         return self
 
     def attend(
@@ -187,20 +192,41 @@ class FlexRows:
         window: int | None,
         prefix: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        if prefix is not None:
-            rest = -prefix[0].shape[2] % BLOCK
-            key_BKTC, value_BKTC = (
-                torch.cat([x, F.pad(own, (0, 0, 0, rest))], dim=2)
-                for x, own in zip((key_BKTC, value_BKTC), prefix, strict=True)
-            )
-        return self.flex_attention(
-            query_BHTC,
-            key_BKTC,
-            value_BKTC,
-            block_mask=self.masks[window].block_mask,
-            scale=scaling,
-            enable_gqa=query_BHTC.shape[1] != key_BKTC.shape[1],
-        )
+        options: dict[str, Any] = {"block_mask": self.masks[window].block_mask, "scale": scaling}
+        options["enable_gqa"] = query_BHTC.shape[1] != key_BKTC.shape[1]
+        if prefix is None:
+            return self.flex_attention(query_BHTC, key_BKTC, value_BKTC, **options)
+        found: Any = self.flex_attention(query_BHTC, key_BKTC, value_BKTC, return_aux=self.wanted, **options)
+        gone_T = self.place_T - window + 1 if window else None
+        scale = query_BHTC.shape[-1] ** -0.5 if scaling is None else scaling
+        return with_prefix(query_BHTC, found[0], found[1].lse, prefix, scale, gone_T)
+
+
+def with_prefix(
+    query_BHTC: Tensor,
+    own_BHTC: Tensor,
+    lse_BHT: Tensor,
+    prefix: tuple[Tensor, Tensor],
+    scale: float,
+    gone_T: Tensor | None,
+) -> Tensor:
+    """Attention over prefix and own keys from that over the own ones and the log of its softmax's denominator.
+
+    The prefix's few scores are made as they are, [T, P] a head, and the two parts weighed by their shares of the
+    joint denominator. gone_T: how many of the first prefix keys lie before a query's window.
+    """
+    keys_1KPC, values_1KPC = prefix
+    grouped = (1, keys_1KPC.shape[1], -1, query_BHTC.shape[-1])  # query heads that share keys, one after the other
+    scores = (query_BHTC.reshape(grouped) @ keys_1KPC.transpose(-1, -2)).view(
+        *query_BHTC.shape[:3], -1
+    ).float() * scale
+    if gone_T is not None:
+        at_P = torch.arange(scores.shape[-1], device=scores.device)
+        scores = scores.masked_fill(at_P < gone_T[:, None], float("-inf"))
+    joint_BHT1 = torch.logsumexp(torch.cat([scores, lse_BHT[..., None]], dim=-1), dim=-1, keepdim=True)
+    weights = torch.exp(scores - joint_BHT1).to(query_BHTC.dtype)
+    before = (weights.reshape(1, keys_1KPC.shape[1], -1, scores.shape[-1]) @ values_1KPC).view_as(own_BHTC)
+    return own_BHTC * torch.exp(lse_BHT[..., None] - joint_BHT1).to(own_BHTC.dtype) + before
 
 
 class _BlockMask:
@@ -209,80 +235,63 @@ class _BlockMask:
     Starts never fall along a row. So query block i needs the key blocks from `first[i]`, where its first query's
     sample starts, to i; those from `whole[i]`, where its last query's sample starts, to i - 1 hold no forbidden pair.
     And key block j is needed by the query blocks from j to the last one whose `first` reaches back to it. No search,
-    no T x T. The blocks of a prefix, behind those of the row, are needed by all query blocks, and masked: query q
-    sees prefix key p from `gone[q]` on, all of them where no window ends.
+    no T x T.
     """
 
-    def __init__(self, row_tokens: int, device: torch.device, prefix: int = 0) -> None:
+    def __init__(self, row_tokens: int, device: torch.device) -> None:
         from torch.nn.attention.flex_attention import BlockMask
 
-        blocks, more = row_tokens // BLOCK, -(-prefix // BLOCK)
+        blocks = row_tokens // BLOCK
         self.start_T = torch.arange(row_tokens, dtype=torch.int32, device=device)
-        self.gone_T = torch.zeros_like(self.start_T)
         self.at_N = torch.arange(blocks, dtype=torch.int32, device=device)
-        start_T, gone_T = self.start_T, self.gone_T
+        start_T = self.start_T
 
         def from_its_start_to_itself(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
             return (k >= start_T[q]) & (k <= q)
 
-        def and_the_prefix(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
-            in_prefix = (k >= row_tokens + gone_T[q]) & (k >= row_tokens) & (k < row_tokens + prefix)
-            return from_its_start_to_itself(b, h, q, k) | in_prefix
-
-        self.prefix_M = torch.arange(blocks, blocks + more, dtype=torch.int32, device=device)
-        by_query = {name: self._list(blocks, blocks + more, device) for name in ("kv", "full_kv")}
-        by_key = {name: self._list(blocks + more, blocks, device) for name in ("q", "full_q")}
-        lists = by_query | by_key
+        lists = {name: self._list(blocks, device) for name in ("kv", "full_kv", "q", "full_q")}
         listed: dict[str, Any] = {f"{name}_num_blocks": count for name, (count, _) in lists.items()}
         listed |= {f"{name}_indices": indices for name, (_, indices) in lists.items()}
         self.block_mask = BlockMask(
-            seq_lengths=(row_tokens, row_tokens + more * BLOCK),
+            seq_lengths=(row_tokens, row_tokens),
             **listed,
             BLOCK_SIZE=(BLOCK, BLOCK),
-            mask_mod=and_the_prefix if prefix else from_its_start_to_itself,
+            mask_mod=from_its_start_to_itself,
         )
         self.lists = lists
-        # Every query block looks at the prefix; a block of the prefix is looked at by all, from the first to the last.
-        self.lists["q"][0][..., blocks:] = blocks
-        self.lists["q"][1][..., blocks:, :] = self.at_N
         self.load(start_T.clone())
 
     @staticmethod
-    def _list(blocks: int, others: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _list(blocks: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """For each of N blocks, how many others, and which; entries beyond the count are never read."""
         return (
             torch.zeros(1, 1, blocks, dtype=torch.int32, device=device),
-            torch.zeros(1, 1, blocks, others, dtype=torch.int32, device=device),
+            torch.zeros(1, 1, blocks, blocks, dtype=torch.int32, device=device),
         )
 
-    def load(self, start_T: Tensor, gone_T: Tensor | None = None) -> None:
+    def load(self, start_T: Tensor) -> None:
         at_N, start_NB = self.at_N, start_T.view(-1, BLOCK)
         self.start_T.copy_(start_T)
-        if gone_T is not None:
-            self.gone_T.copy_(gone_T)
         first_N = torch.div(start_NB[:, 0], BLOCK, rounding_mode="floor")
         whole_N = torch.minimum(torch.div(start_NB[:, -1] + BLOCK - 1, BLOCK, rounding_mode="floor"), at_N)
         # The last query block that needs key block j at all, and the last that needs it whole.
         reach_N = torch.searchsorted(first_N, at_N, right=True, out_int32=True) - 1
         whole_reach_N = torch.searchsorted(whole_N, at_N, right=True, out_int32=True) - 1
-        self._fill("kv", first_N, whole_N, torch.cat([at_N[:, None], self.prefix_M.expand(len(at_N), -1)], dim=1))
+        self._fill("kv", first_N, whole_N, also=at_N)
         self._fill("full_kv", whole_N, at_N)
-        self._fill("q", whole_reach_N + 1, reach_N + 1, at_N[:, None])
+        self._fill("q", whole_reach_N + 1, reach_N + 1, also=at_N)
         self._fill("full_q", at_N + 1, whole_reach_N + 1)
 
-    def _fill(self, name: str, start_N: Tensor, end_N: Tensor, also_NE: Tensor | None = None) -> None:
-        """List for each block of the row the blocks from start to end - 1, and then the E of `also`."""
-        count, indices = (tensor[0, 0] for tensor in self.lists[name])
-        length_N, rows, others = end_N - start_N, len(self.at_N), indices.shape[1]
-        at_O = torch.arange(others, dtype=torch.int32, device=start_N.device)
-        listed_NO = start_N[:, None] + at_O
-        if also_NE is not None:
-            beyond_NO = at_O - length_N[:, None]
-            also_NO = also_NE.gather(1, beyond_NO.clamp(0, also_NE.shape[1] - 1).long())
-            listed_NO = torch.where(beyond_NO < 0, listed_NO, also_NO)
-            length_N = length_N + also_NE.shape[1]
-        count[:rows].copy_(length_N)
-        indices[:rows].copy_(listed_NO.clamp_(max=others - 1))
+    def _fill(self, name: str, start_N: Tensor, end_N: Tensor, also: Tensor | None = None) -> None:
+        """List for each block the blocks from start to end - 1, and then `also`."""
+        count, indices = self.lists[name]
+        length_N = end_N - start_N
+        listed_NN = start_N[:, None] + self.at_N
+        if also is not None:
+            listed_NN = torch.where(self.at_N < length_N[:, None], listed_NN, also[:, None])
+            length_N = length_N + 1
+        count.copy_(length_N.view_as(count))
+        indices.copy_(listed_NN.clamp_(max=len(self.at_N) - 1).view_as(indices))
 
 
 def sliding_windows(config: Any) -> tuple[int, ...]:

@@ -91,7 +91,10 @@ SAVED: tuple[Saved, ...] = (
     Saved("IA3: down_proj's input before its factors", "intermediate", _FP32, _NONE, ("ia3",)),
     Saved("adapters: their inputs", "adapted", _SAME, _SAME, ("adapter",)),
     Saved("adapters: before and after the activation", "inner", _SAME, _SAME, ("adapter",)),
-    # A loop over samples copies the prefix to each and makes masks; with a block mask all look at one.
+    # With a block mask the prefix's part is worked out apart: the other's result, and weights of the few keys.
+    Saved("attention: its result without the prefix", "q", _SAME, _SAME, ("joined_prefix",)),
+    Saved("weights of the prefix's keys", "weights", _FP32, _SAME, ("joined_prefix",)),
+    # A loop over samples copies the prefix to each and makes masks.
     Saved("prefix before each sample's k and v", "prefixes", _SAME, _NONE, ("looped_prefix",)),
     Saved("each sample's mask", "mask", _SAME, _NONE, ("looped_prefix",)),
 )
@@ -251,6 +254,7 @@ def saved_bytes(shape: Shape, setting: Setting) -> int:
         "inner": 2 * setting.adapters * setting.bottleneck,
         "prefixes": setting.prefix / setting.length * 2 * shape.kv_heads * shape.head_dim,
         "mask": setting.prefix + setting.length,
+        "weights": setting.prefix * shape.heads,
     }
     total = 0.0
     for saved in SAVED:
@@ -272,6 +276,7 @@ def _holds(saved: Saved, shape: Shape, setting: Setting, trained: tuple[str, ...
         "norm_trains": setting.trains_weights or setting.method == "ln",
         **{kind: setting.method == kind for kind in ("ia3", "adapter")},
         "k_apart": not (setting.compiled and shape.qk_norm),
+        "joined_prefix": setting.method == "prefix" and setting.device == "cuda",
         "looped_prefix": setting.method == "prefix" and setting.device == "cpu",
         "qk_norm": shape.qk_norm,
         "post_norm": shape.post_norm,

@@ -144,7 +144,7 @@ def make_plan(
         memory=choice.memory.facts() | {"limit": choice.limit},
         seconds=None,
         compile_seconds=None,
-        notes=(*shape.notes, *_method_notes(config), *choice.notes, *survey.notes, *_lost(train, config)),
+        notes=(*shape.notes, *_method_notes(config, train), *choice.notes, *survey.notes, *_lost(train, config)),
     )
 
 
@@ -193,7 +193,9 @@ def count_steps(samples: int, config: Config) -> int:
     return config.steps or max(1, math.ceil(config.epochs * math.ceil(samples / config.batch) - 1e-9))
 
 
-def _method_notes(config: Config) -> Iterator[str]:
+def _method_notes(config: Config, train: Tokens) -> Iterator[str]:
+    if train.virtual:
+        yield f"{train.virtual:,} virtual tokens stand before every sample; packs have room for them, tokens are real"
     if _kind(config) == "lora" and (config.dora or config.dropout):
         which = "DoRA's weight norms" if config.dora else "dropout's masks and copies"
         yield f"the memory estimate is of plain LoRA, without {which}"

@@ -111,7 +111,9 @@ class KeysAndValues(Virtual):
 
     def _put(self, causal: Any) -> None:
         layers = attentions(causal)
-        vectors_PW = self.vectors().to(causal.dtype)
+        # In fp32 the MLP would cost more than it is worth: what it makes is rounded anyway.
+        with torch.autocast(causal.device.type, dtype=causal.dtype, enabled=causal.dtype != torch.float32):
+            vectors_PW = self.vectors().to(causal.dtype)
         kv_PYKC = vectors_PW.view(self.tokens, 2 * len(layers), -1, layers[0].head_dim)
         # As PEFT lays them out: keys of the first layer, its values, keys of the second, …
         parts = kv_PYKC.permute(1, 2, 0, 3)[:, None].unbind()

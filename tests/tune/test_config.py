@@ -161,7 +161,7 @@ def test_values_are_yaml_1_2(text: str, value: object) -> None:
         ("too_long=cut", "too_long: 'cut' is not one of drop, truncate_prompt, error"),
         ("compile=no", "compile: 'no' is not one of auto, on, off"),
         ("system=3", "system: must be text, not 3; put it in quotes"),
-        ("method=lroa", "method: 'lroa' is not one of lora, full, freeze; did you mean 'lora'?"),
+        ("method=lroa", f"method: 'lroa' is not one of {', '.join(METHODS)}; did you mean 'lora'?"),
         ("rr=3", "unknown key 'rr'; did you mean 'r'?"),
         ("check=on", "unknown key 'check'; did you mean 'checkpointing'?"),
         ("max-length=3", "unknown key 'max-length'; did you mean 'max_length'?"),
@@ -188,7 +188,7 @@ def test_every_error_at_its_place_in_the_order_of_what_was_said(tmp_path: Path) 
         f"{file}:5:1: 'r' is already given on line 3; keep one of them",
         f"{file}:6:8: betas.1: should be less than 1 (given: 2.0)",
         "--set warmup=2: warmup: should be less than 1 (given: 2)",
-        "--method: 'lroa' is not one of lora, full, freeze; did you mean 'lora'?",
+        f"--method: 'lroa' is not one of {', '.join(METHODS)}; did you mean 'lora'?",
         "--seed: should be greater than or equal to 0 (given: -1)",
     ]
 

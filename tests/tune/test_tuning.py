@@ -277,7 +277,9 @@ def test_the_seed_decides_the_adapters(pair: Path, tmp_path: Path) -> None:
 def test_every_method_lowers_the_validation_loss_of_the_untuned_model(
     method: str, tmp_path: Path, golden: Path
 ) -> None:
-    result, _ = tuned(golden / "pair", tmp_path / "t", "steps=12", "virtual_tokens=4", "eval_limit=8", method=method)
+    result, _ = tuned(
+        golden / "pair", tmp_path / "t", "steps=12", "virtual_tokens=4", "eval_limit=8", f"method={method}"
+    )
     base, after = (result["eval"][model]["validation"]["answer_loss"]["value"] for model in ("base", "tuned"))
     assert after < 0.9 * base
     again = evaluate_again(tmp_path / "t", stream=io.StringIO())
