@@ -1,6 +1,6 @@
 """What only a GPU can show: that its fast paths compute what the plain ones do, within the error of bf16 itself.
 
-    python benchmarks/tune_check.py
+    python benchmarks/tune_check.py [FAMILY …]
 
 The measure is a model in fp32, one sample at a time. bf16 one at a time, through transformers' own sdpa, is wrong by
 some amount; the packed, compiled path may be wrong by half as much again, not more. Prints a line a check, exits 1 if
@@ -10,7 +10,6 @@ one fails.
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,13 @@ import torch
 import torch.nn.functional as F
 
 from tune.adamw import AdamW
+from tune.config import resolve
+from tune.generate import generate
 from tune.methods import METHODS
 from tune.objectives import cut_at_samples, sft_loss, unwrapped
 from tune.pack import pack_pieces
+from tune.virtual import virtual_of
 
-LORA = SimpleNamespace(r=16, alpha=32, dropout=0.0, targets="all-linear", rslora=False, dora=False, init=True)
 failed: list[str] = []
 
 
@@ -59,7 +60,8 @@ def one_by_one(model: Any, pieces: list[tuple[np.ndarray, np.ndarray]]) -> torch
     total = torch.zeros((), device="cuda")
     for ids, learn in pieces:
         ids_L = torch.from_numpy(ids).long().cuda()
-        logits = model(input_ids=ids_L[None], use_cache=False).logits[0, :-1].float()
+        # PEFT gives logits of its virtual tokens too.
+        logits = model(input_ids=ids_L[None], use_cache=False).logits[0, -len(ids) : -1].float()
         total = (
             total
             + F.cross_entropy(logits, ids_L[1:], reduction="none")[torch.from_numpy(learn[1:]).bool().cuda()].sum()
@@ -67,21 +69,27 @@ def one_by_one(model: Any, pieces: list[tuple[np.ndarray, np.ndarray]]) -> torch
     return total
 
 
+def pair_of(family: str, method: str) -> tuple[Any, Any]:
+    """The same model with the same untrained method in fp32 and in bf16; what begins at nothing is moved a little."""
+    config = resolve(None, model=family, method=method)
+    exact = METHODS[method].prepare(model_of(family), config)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, p in exact.named_parameters():
+            if any(part in name for part in ("lora_B", ".up", "ia3_", "ln_tuning_")):
+                p.add_(torch.randn_like(p), alpha=0.02)
+    low = METHODS[method].prepare(model_of(family).to(torch.bfloat16), config)
+    with torch.no_grad():  # the same weights, rounded alike
+        for p, rounded in zip(exact.parameters(), low.parameters(), strict=True):
+            p.copy_(rounded.copy_(p))
+    return exact, low
+
+
 def packed_equals_one_by_one(family: str, method: str, compiled: bool) -> None:
     rng = np.random.default_rng(0)
     lengths = [*rng.integers(8, 120, 40), 300, 5]
     pieces = [(rng.integers(3, 4000, n, dtype=np.int32), (np.arange(n) > n * 0.6).astype(np.uint8)) for n in lengths]
-    row = 4096
-    exact = METHODS[method].prepare(model_of(family), LORA)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, p in exact.named_parameters():
-            if "lora_B" in name:
-                p.normal_(std=0.02)
-    low = METHODS[method].prepare(model_of(family).to(torch.bfloat16), LORA)
-    with torch.no_grad():  # the same weights, rounded alike
-        for p, rounded in zip(exact.parameters(), low.parameters(), strict=True):
-            p.copy_(rounded.copy_(p))
+    exact, low = pair_of(family, method)
     wanted_loss = one_by_one(exact, pieces)
     wanted = gradient(exact, wanted_loss)
     plain_loss = one_by_one(low, pieces)
@@ -90,7 +98,8 @@ def packed_equals_one_by_one(family: str, method: str, compiled: bool) -> None:
     if compiled:
         for layer in unwrapped(low).get_decoder().layers:
             layer.compile(dynamic=False, fullgraph=True)
-    pack = pack_pieces(pieces, np.arange(len(pieces)), row).to("cuda")
+    virtual = virtual_of(unwrapped(low))
+    pack = pack_pieces(pieces, np.arange(len(pieces)), 4096, virtual=virtual.places if virtual else 0).to("cuda")
     packed_loss = sft_loss(low, pack)
     packed = gradient(low, packed_loss)
     name = f"{family} {method}{' compiled' if compiled else ''}"
@@ -101,7 +110,27 @@ def packed_equals_one_by_one(family: str, method: str, compiled: bool) -> None:
         abs(float(packed_loss / wanted_loss) - 1),
         max(1e-3, 1.5 * abs(float(plain_loss / wanted_loss) - 1)),
     )
+    unwrapped(low).gradient_checkpointing_enable({"use_reentrant": False})
+    again = gradient(low.train(), sft_loss(low, pack))
+    check(f"{name}: gradient with checkpointing", float((again - wanted).norm() / wanted.norm()), 1.5 * own)
     torch._dynamo.reset()
+
+
+def answers_are_those_of_peft(family: str, method: str) -> None:
+    """A batch of prompts, padded, against PEFT's own generation one by one, in fp32."""
+    exact, _ = pair_of(family, method)
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(3, 4000, n).tolist() for n in (5, 40, 90, 1)]
+    found = generate(exact, prompts, stop_ids=[2], pad_id=0, max_new_tokens=12)
+    options = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    unlike = 0
+    for prompt, answer in zip(prompts, found, strict=True):
+        ids = torch.tensor([prompt], device="cuda")
+        alone = exact.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **options)[
+            0, len(prompt) :
+        ].tolist()
+        unlike += answer != alone[: len(answer)]
+    check(f"{family} {method}: answers of a batch unlike PEFT's", unlike, 0)
 
 
 def adamw_is_adamw() -> None:
@@ -141,15 +170,18 @@ def adamw_is_adamw() -> None:
     check("AdamW kernel: parameters other than their rounded masters", unlike, 0)
 
 
-def main() -> int:
+def main(*families: str) -> int:
     adamw_is_adamw()
-    for family in ("Qwen3", "Llama", "Gemma3"):
-        for method in ("lora", "full"):
-            for compiled in (False, True):
+    for family in families or ("Qwen3", "Llama", "Gemma3"):
+        for method in ("lora", "full", "prefix", "p_tuning_v2", "prompt", "p_tuning", "adapter", "ia3", "ln"):
+            # Uncompiled layers differ in nothing that the compiled ones don't show, but for the two oldest.
+            for compiled in (False, True) if method in ("lora", "full") else (True,):
                 packed_equals_one_by_one(family, method, compiled)
+        for method in ("prefix", "prompt"):
+            answers_are_those_of_peft(family, method)
     print(f"{len(failed)} failed" if failed else "all good")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -1,11 +1,12 @@
 """Tokens a second, peak memory and the share of the GEMM ceiling of training steps on one GPU.
 
-    python benchmarks/tune_speed.py RUN [SHAPE-METHOD-TOKENS …] [--profile]
+    python benchmarks/tune_speed.py RUN [SHAPE-METHOD-TOKENS … | methods] [--profile]
 
 RUN is a run folder such as curated LCQMC, tokenised with a byte-level BPE trained on it (benchmarks/tokenise.py).
-Random weights of the Qwen3 shapes; one row of TOKENS tokens an optimiser step, the optimiser included. Only real
-tokens count; the first steps, in which layers compile, are timed apart. The ceiling is the time that the step's
-products with the base weights alone would take at the rate of a large product, measured on the same machine.
+Random weights of the Qwen3 shapes; one row of TOKENS tokens an optimiser step, the optimiser included; `methods` is
+each method at the 0.6B shape. Only real tokens count, neither padding nor virtual ones; the first steps, in which
+layers compile, are timed apart. The ceiling is the time that the step's products with the base weights alone would
+take at the rate of a large product, measured on the same machine.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import numpy as np
 import torch
 from tokenise import train as train_tokenizer
 
-from tune.config import Config, resolve
+from tune.config import resolve
 from tune.data import Tokens, tokenise
 from tune.memory import GIB, LINEARS, Setting, Shape, estimate
 from tune.methods import METHODS
@@ -31,6 +33,7 @@ from tune.optim import Optimizer
 from tune.pack import Pack, build_pack, fill_rows
 from tune.prompt import make_prompter
 from tune.runs import open_run
+from tune.virtual import virtual_of
 
 SHAPES: dict[str, dict[str, Any]] = {
     "0.6B": {"hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16},
@@ -44,6 +47,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 SETTINGS = ["0.6B-lora-32768", "1.7B-lora-16384", "8B-lora-8192", "0.6B-full-32768", "1.7B-full-24576"]
+#: LoRA first, which the others are held against.
+COMPARED = ["lora", "prefix", "p_tuning_v2", "prompt", "p_tuning", "adapter", "ia3", "ln", "full"]
 WARM, STEPS = 6, 16
 
 
@@ -90,7 +95,8 @@ def product_flops(model: Any, method: str, tokens: float, answers: float) -> flo
     """FLOPs of a step's products with the base weights: forward, dX, and dW where the weights are trained."""
     causal = unwrapped(model)
     named = causal.get_decoder().named_parameters()
-    body = sum(p.numel() for n, p in named if p.ndim == 2 and "lora_" not in n and "embed" not in n)
+    added = ("lora_", "embed", "ia3_", ".down", ".up")
+    body = sum(p.numel() for n, p in named if p.ndim == 2 and not any(part in n for part in added))
     head = causal.get_output_embeddings().weight.numel()
     return (6 if method == "full" else 4) * (body * tokens + head * answers)
 
@@ -99,11 +105,13 @@ def planned_gib(model: Any, method: str, row_tokens: int, answers: int) -> float
     """What the plan would say of the peak."""
     total, trained = (sum(p.numel() for p in model.parameters() if p.requires_grad or each) for each in (True, False))
     shape = Shape.of(unwrapped(model).config, total=total, trainable=trained)
-    return estimate(shape, Setting(row_tokens, answers, method, compiled=True, targets=LINEARS)).allocated / GIB
+    setting = Setting(row_tokens, answers, METHODS[method].kind, compiled=True, targets=LINEARS)
+    return estimate(shape, setting).allocated / GIB
 
 
-def measure(setting: str, samples: Tokens, config: Config, rate: float, profiled: bool) -> dict[str, Any]:
+def measure(setting: str, samples: Tokens, rate: float, profiled: bool) -> dict[str, Any]:
     shape, method, row_tokens = setting.split("-")[0], setting.split("-")[1], int(setting.split("-")[2])
+    config = resolve(None, model=shape, method=method)
     gc.collect()  # the setting before
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
@@ -113,8 +121,10 @@ def measure(setting: str, samples: Tokens, config: Config, rate: float, profiled
     for layer in unwrapped(model).get_decoder().layers:
         layer.compile(dynamic=False, fullgraph=True)
     optimizer = Optimizer(model)
+    virtual = virtual_of(unwrapped(model))
+    samples = replace(samples, virtual=virtual.places if virtual else 0)
     order = np.random.default_rng(0).permutation(len(samples))
-    rows = fill_rows(samples.lengths, order, row_tokens)[:-1]
+    rows = fill_rows(samples.places, order, row_tokens)[:-1]
     packs = [build_pack(samples, rows[i % len(rows)], row_tokens).pin() for i in range(WARM + STEPS)]
 
     def step(pack: Pack) -> None:
@@ -157,12 +167,15 @@ def show_kernels(work: Any, times: int) -> None:
 
 
 def main(run: str, *words: str) -> None:
-    rate, samples, config = gemm_rate(), samples_of(run), resolve(None)
+    rate, samples = gemm_rate(), samples_of(run)
     lengths = samples.lengths
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}: {rate / 1e12:.0f} TFLOP/s in a large product")
     print(f"{len(samples):,} samples, {lengths.mean():.1f} tokens on average, {lengths.max()} at most")
-    for setting in [word for word in words if word != "--profile"] or SETTINGS:
-        print(json.dumps(measure(setting, samples, config, rate, "--profile" in words)), flush=True)
+    asked = [word for word in words if word != "--profile"] or SETTINGS
+    if asked == ["methods"]:
+        asked = [f"0.6B-{method}-32768" for method in COMPARED]
+    for setting in asked:
+        print(json.dumps(measure(setting, samples, rate, "--profile" in words)), flush=True)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,15 @@ class Tokens:
     """The part of `tune.data.Tokens` that packing reads."""
 
     pieces: list[tuple[np.ndarray, np.ndarray]]
+    virtual: int = 0
 
     @property
     def lengths(self) -> np.ndarray:
         return np.array([len(ids) for ids, _ in self.pieces], dtype=np.int32)
+
+    @property
+    def places(self) -> np.ndarray:
+        return self.lengths + self.virtual
 
     def sample(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         return self.pieces[number]

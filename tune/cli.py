@@ -225,8 +225,8 @@ def methods(as_json: Json = False) -> None:
         _print_json(rows)
         return
     for row in rows:
-        print(f"{row['name']:<10}{row['summary']}")
-        print(f"{'':<10}lr {row['lr']:g}, weight_decay {row['weight_decay']:g}; {', '.join(row['settings']) or '-'}")
+        print(f"{row['name']:<12}{row['summary']}")
+        print(f"{'':<12}lr {row['lr']:g}, weight_decay {row['weight_decay']:g}; {', '.join(row['settings']) or '-'}")
 
 
 class _Progress:

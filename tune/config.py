@@ -80,6 +80,18 @@ class Config(BaseModel):
     )
     layers: int = Field(2, ge=1, description="freeze: how many of the last layers are trained")
     virtual_tokens: int = Field(20, ge=1, description="prompt methods: tokens before every sample")
+    prompt_init: Literal["vocabulary", "random", "text"] = Field(
+        "vocabulary", description="prompt: the embeddings begin as words drawn from the vocabulary, …, or of a text"
+    )
+    prompt_text: str | None = Field(None, min_length=1, description="prompt: that text; repeated or cut to fit")
+    encoder: Literal["mlp", "lstm"] = Field("mlp", description="p_tuning: the network that makes the embeddings")
+    encoder_hidden: Count | None = Field(
+        None, description="prefix, p_tuning: that network's width; 512 for prefix, the model's for p_tuning"
+    )
+    bottleneck: int = Field(64, ge=1, description="adapter: the networks' inner width")
+    placement: Literal["houlsby", "pfeiffer"] = Field(
+        "houlsby", description="adapter: after attention and feed-forward network, or after the latter only"
+    )
 
     save_every: Count | None = Field(None, description="steps between checkpoints; if not given an epoch, ten in all")
     keep: int = Field(2, ge=1, description="checkpoints kept, beside the best")
@@ -100,8 +112,6 @@ class Config(BaseModel):
 #: What the tiny model takes instead of the class's and the method's defaults. It is there to show the machinery in a
 #: minute: random weights learn next to nothing through adapters, and need large steps, but few of them.
 TINY_DEFAULTS: dict[str, Any] = {"method": "full", "steps": 60, "batch": 16}
-#: Its learning rates are this many times those of the methods.
-TINY_LR = 100
 
 
 def resolve(
@@ -133,9 +143,12 @@ def resolve(
         settings.wrong("method", what)
     settings.check()
     method = METHODS[name]
-    lr = method.lr * (TINY_LR if values.get("model", TINY) == TINY else 1)
-    own = {"lr": lr, "weight_decay": method.weight_decay}
+    values = _under_its_name(method, values, asked)
+    lr = method.tiny_lr if values.get("model", TINY) == TINY else method.lr
+    own = {"lr": lr, "weight_decay": method.weight_decay, **method.own}
     values |= {key: value for key, value in own.items() if values.get(key) is None}
+    if values.get("prompt_init") == "text" and "prompt_init" in method.keys and not values.get("prompt_text"):
+        raise UserError("prompt_init=text: the embeddings begin as the words of prompt_text; give that too")
     _note_unread(method, asked, METHODS.values(), notes)
     return Config(**values)
 
@@ -195,9 +208,26 @@ def _for_tiny(values: dict[str, Any], asked: set[str], notes: list[str] | None) 
     return result
 
 
+def _under_its_name(method: Any, values: dict[str, Any], asked: set[str]) -> dict[str, Any]:
+    """With the settings that the method's name stands for. Raises UserError where another was asked for."""
+    for key, value in method.fixed.items():
+        if key in asked and values[key] != value:
+            raise UserError(
+                f"method {method.name}: stands for {key}={_said(value)}, and {key} is {_said(values[key])}; "
+                "leave that out, or take method lora"
+            )
+    return values | dict(method.fixed)
+
+
+def _said(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _note_unread(method: Any, asked: set[str], methods: Iterable[Any], notes: list[str] | None) -> None:
     """Say which settings that somebody asked for belong to other methods."""
-    others = {key: other.name for other in methods for key in other.keys}
+    others: dict[str, str] = {}
+    for other in methods:
+        others = {key: other.name for key in other.keys} | others
     unread = sorted(key for key in asked if key in others and key not in method.keys)
     if unread and notes is not None:
         notes.append(f"method {method.name} doesn't read {', '.join(unread)} ({others[unread[0]]} does)")

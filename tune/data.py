@@ -59,6 +59,8 @@ class Tokens:
     `prompt.Encoded`); of those kept, truncated; tokens, answer_tokens (learnt), unknown_tokens, longest.
 
     Of a mixture, corpora holds the counts of each corpus up to truncated, and corpus_N which of them a sample is of.
+    virtual: how many virtual tokens will stand before each sample in a row (tune/virtual.py); no other figure counts
+    them.
     """
 
     ids_L: np.ndarray
@@ -70,6 +72,7 @@ class Tokens:
     key: str
     corpora: dict[str, dict[str, int]] = field(default_factory=dict)
     corpus_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int16))
+    virtual: int = 0
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -78,6 +81,11 @@ class Tokens:
     def lengths(self) -> np.ndarray:
         """Tokens of each sample, int32 (N)."""
         return np.diff(self.offsets).astype(np.int32)
+
+    @property
+    def places(self) -> np.ndarray:
+        """Tokens that each sample takes of a row, virtual ones included, int32 (N)."""
+        return self.lengths + np.int32(self.virtual)
 
     def first(self, limit: int | None) -> np.ndarray:
         """The numbers of the first `limit` samples, of a mixture: of each corpus; of all samples without a limit."""

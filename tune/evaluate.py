@@ -186,8 +186,7 @@ def _answer_nll(
     nll_N, count_N = np.zeros(len(questions.samples)), np.zeros(len(questions.samples), dtype=np.int64)
     here = np.flatnonzero(questions.found_N >= 0)
     if len(here):
-        row = _row_for(tokens.lengths, row_tokens)
-        nll_N[here], count_N[here] = answer_nll(model, tokens, row, questions.found_N[here])
+        nll_N[here], count_N[here] = answer_nll(model, tokens, row_tokens, questions.found_N[here])
     return nll_N, count_N
 
 
@@ -220,7 +219,7 @@ def label_log_probs(
             counts={},
             key="",
         )
-        nll, _ = answer_nll(model, tokens, _row_for(lengths, row_tokens))
+        nll, _ = answer_nll(model, tokens, row_tokens)
         log_p_NW[start:stop] = -nll.reshape(-1, len(words))
     return log_p_NW - np.logaddexp.reduce(log_p_NW, axis=1, keepdims=True)
 
@@ -235,13 +234,6 @@ def _chunks(tokens: Sequence[int], most: int = 4_000_000) -> Iterator[tuple[int,
         held += n
     if held:
         yield start, len(tokens)
-
-
-def _row_for(lengths: np.ndarray, row_tokens: int) -> int:
-    """Training's row length where the longest of these samples fits it, else one that it fits."""
-    from tune.pack import round_up
-
-    return max(row_tokens, round_up(int(lengths.max())))
 
 
 # ---- answers and scores

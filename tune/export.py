@@ -52,7 +52,7 @@ def load_tuned(folder: Path, device: str | None = None) -> Tuned:
     config = read_lock(folder).config
     method = METHODS[config.method]
     result = folder / method.folder
-    if not (result / ("adapter_config.json" if method.folder == "adapter" else "config.json")).is_file():
+    if not (result / method.marker).is_file():
         raise UserError(
             f"{folder}: holds no finished {method.folder}; `python -m tune train RUN --resume` finishes it"
         )
@@ -115,9 +115,15 @@ def merge(
     from tune.methods import METHODS
 
     config = read_lock(tuning).config
-    if METHODS[config.method].folder != "adapter":
-        model = tuning / METHODS[config.method].folder
+    method = METHODS[config.method]
+    if method.folder != "adapter":
+        model = tuning / method.folder
         raise UserError(f"{tuning}: method {config.method} makes no adapter: {model} is the whole model already")
+    if method.unmerged:
+        raise UserError(
+            f"{tuning}: what method {config.method} learnt can't be merged: {method.unmerged}. "
+            f"`python -m tune chat {_quoted(tuning)}` talks with it as it is"
+        )
     place = out or tuning / "merged"
     _check_place(place, force)
     say = report or (lambda _: None)
@@ -207,17 +213,22 @@ def _save(model: Any, tokenizer: Any, place: Path) -> None:
 
 
 def serving(folder: Path, config: Config, tokenizer: Any, called: Path | None = None) -> list[str]:
-    """Shell lines that serve a tuning; where the adapter can't be served as it is, merging comes first.
+    """Shell lines that serve a tuning; where the adapter can't be served as it is, merging comes first, and where it
+    can't be merged either, our own `chat` is what there is.
 
     `called`: what the lines call the folder, where they are to be run elsewhere.
     """
     from tune.methods import METHODS
 
     called = folder if called is None else called
-    if METHODS[config.method].folder == "model":
+    method = METHODS[config.method]
+    if method.folder == "model":
         return serve_model(called / "model", thinks(tokenizer))
+    if method.unmerged:
+        return [f"python -m tune chat {_quoted(called)}"]
     merged = [f"python -m tune merge {_quoted(called)}", *serve_model(called / "merged", thinks(tokenizer))]
-    if config.model == TINY or config.method != "lora" or config.dora or config.init == "pissa":
+    served = method.kind == "lora" and not config.dora and config.init != "pissa" and config.method != "qlora"
+    if config.model == TINY or not served:
         return merged  # no base model on a disk, or an adapter that vLLM doesn't load, or puts on the unaltered base
     adapter = called / "adapter"
     line = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from tune.errors import UserError
@@ -88,26 +88,31 @@ def _halves(batch: list[int], prompts: Sequence[Sequence[int]]) -> list[list[int
 
 @contextmanager
 def generating(model: Any) -> Iterator[None]:
-    """Set a model up for `generate` — eval mode, plain sdpa, eager layers, plain greedy search — and put it back."""
+    """Set a model up for `generate` — eval mode, plain sdpa (after a prefix, where there is one), eager layers, plain
+    greedy search — and put it back."""
     import torch
     from transformers import GenerationConfig
 
     from tune.objectives import unwrapped
+    from tune.virtual import virtual_of
 
     core = unwrapped(model)
+    virtual = virtual_of(core)
     training, attention, own = model.training, core.config._attn_implementation, core.generation_config
     model.eval()
-    if attention != "sdpa":
-        core.set_attn_implementation("sdpa")
+    wanted = virtual.attention if virtual else "sdpa"
+    if attention != wanted:
+        core.set_attn_implementation(wanted)
     # `generate` fills whatever its caller leaves open from the model's own generation config, so that goes too.
     core.generation_config = GenerationConfig()
     try:
         # Layers compiled for packs of one shape would be compiled again for every length met here.
-        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        standing = virtual.generating(core) if virtual else nullcontext()
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"), standing:
             yield
     finally:
         core.generation_config = own
-        if attention != "sdpa":
+        if attention != wanted:
             core.set_attn_implementation(attention)
         model.train(training)
 
@@ -124,6 +129,9 @@ def _continue(
     import torch
     from transformers import GenerationConfig
 
+    from tune.objectives import unwrapped
+    from tune.virtual import virtual_of
+
     longest = max(map(len, prompts))
     ids_BS = torch.full((len(prompts), longest), pad_id)
     mask_BS = torch.zeros_like(ids_BS)
@@ -137,8 +145,13 @@ def _continue(
         eos_token_id=list(stop_ids),
         pad_token_id=pad_id,
     )
-    out = model.generate(input_ids=ids_BS.to(device), attention_mask=mask_BS.to(device), generation_config=greedy)
-    return [before_stop(ids, stop_ids) for ids in out[:, longest:].tolist()]
+    core, inputs = unwrapped(model), {"input_ids": ids_BS.to(device), "attention_mask": mask_BS.to(device)}
+    if virtual := virtual_of(core):
+        # PEFT's own generate would put them before the padding.
+        model, inputs = core, virtual.prompted(core, inputs["input_ids"], inputs["attention_mask"])
+    out = model.generate(**inputs, generation_config=greedy)
+    # Of embeddings, transformers gives back the answers alone.
+    return [before_stop(ids, stop_ids) for ids in out[:, longest if "input_ids" in inputs else 0 :].tolist()]
 
 
 def before_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:

@@ -156,7 +156,7 @@ class _Training:
         )
         self.stepper = Stepper(model, tokens, self.optimizer, loss_fn)
         self.on_gpu = self.stepper.device.type == "cuda"
-        self.lengths_N = tokens.lengths
+        self.places_N = tokens.places
         self.per_epoch = math.ceil(len(tokens) / config.batch)
         often = self.per_epoch * max(1, round(self.steps / self.per_epoch / EVALUATIONS))
         self.eval_every = config.eval_every or often
@@ -230,7 +230,7 @@ class _Training:
     def _packs(self, step: int) -> list[Pack]:
         """The packs of a step, in page-locked memory for a GPU; called in another thread."""
         epoch, within = divmod(step, self.per_epoch)
-        rows = fill_rows(self.lengths_N, self.epoch_steps(epoch)[within], self.row_tokens)
+        rows = fill_rows(self.places_N, self.epoch_steps(epoch)[within], self.row_tokens)
         packs = [build_pack(self.tokens, samples, self.row_tokens) for samples in rows]
         return [pack.pin() for pack in packs] if self.on_gpu else packs
 
@@ -309,7 +309,7 @@ class _Training:
 
     def _answer_nll(self, valid: Tokens) -> tuple[np.ndarray, np.ndarray]:
         """`nll_fn` on the validation samples, in shorter rows if memory wants it."""
-        longest = round_up(int(valid.lengths.max()))
+        longest = round_up(int(valid.places.max()))
         row_tokens = max(self.row_tokens, longest)
         samples = valid.first(self.config.eval_limit)
         while True:

@@ -43,7 +43,8 @@ def pack_spans(
     lengths = tokens.lengths[samples].tolist()
     learnt = [int(tokens.sample(int(sample))[1].sum()) for sample in samples]
     used, n = sum(lengths), len(samples)
-    yield f"one pack: {n:,} samples, {used:,} of {row_tokens:,} tokens; what is learnt is ", False
+    virtual = f" and {tokens.virtual:,} virtual ones before each" if tokens.virtual else ""
+    yield f"one pack: {n:,} samples, {used:,} of {row_tokens:,} tokens{virtual}; what is learnt is ", False
     yield "marked", True
     yield "\n", False
     for i, sample in enumerate(map(int, samples[:shown])):
@@ -54,7 +55,7 @@ def pack_spans(
     if n > shown:
         rest = f"{n - shown:,} more samples: {sum(lengths[shown:]):,} tokens, {sum(learnt[shown:]):,} learnt"
         yield f"--- {rest}\n", False
-    yield f"--- {row_tokens - used:,} tokens of padding", False
+    yield f"--- {row_tokens - used - n * tokens.virtual:,} tokens of padding", False
 
 
 def sample_spans(ids_L: np.ndarray, learn_L: np.ndarray, tokenizer: Any) -> Iterator[Span]:

@@ -7,6 +7,7 @@ the top. Bytes everywhere; T tokens a row, A learnt tokens a row, V vocabulary.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -84,6 +85,18 @@ SAVED: tuple[Saved, ...] = (
     Saved("post-feed-forward norm: normalised", "hidden", _SAME, _NONE, ("post_norm", "norm_trains")),
     Saved("norms: reciprocal root mean squares", "norms", _FP32, _FP32),
     Saved("LoRA: x A of each linear", "ranks", _SAME, _SAME),
+    # Compiled, a norm's input is worked out again from this one.
+    Saved("IA3: k before its factors", "kv", _SAME, _SAME, ("ia3", "k_apart")),
+    Saved("IA3: v before its factors", "kv", _SAME, _SAME, ("ia3",)),
+    Saved("IA3: down_proj's input before its factors", "intermediate", _FP32, _NONE, ("ia3",)),
+    Saved("adapters: their inputs", "adapted", _SAME, _SAME, ("adapter",)),
+    Saved("adapters: before and after the activation", "inner", _SAME, _SAME, ("adapter",)),
+    # With a block mask the prefix's part is worked out apart: the other's result, and weights of the few keys.
+    Saved("attention: its result without the prefix", "q", _SAME, _SAME, ("joined_prefix",)),
+    Saved("weights of the prefix's keys", "weights", _FP32, _SAME, ("joined_prefix",)),
+    # A loop over samples copies the prefix to each and makes masks.
+    Saved("prefix before each sample's k and v", "prefixes", _SAME, _NONE, ("looped_prefix",)),
+    Saved("each sample's mask", "mask", _SAME, _NONE, ("looped_prefix",)),
 )
 
 #: Families by `model_type` whose layers have more norms than Llama's two. (qk_norm, post_norm, norms multiply in fp32)
@@ -105,7 +118,8 @@ _LEFT_OUT = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What of a decoder decides its memory. `total` and `trainable` count parameters, tied ones once."""
+    """What of a decoder decides its memory. `total` and `trainable` count parameters, tied ones once; `held`: bytes of
+    all of them where they are not all of the model's dtype."""
 
     hidden: int
     layers: int
@@ -120,10 +134,11 @@ class Shape:
     post_norm: bool = False
     qkv_bias: bool = False
     norm_fp32: bool = False
+    held: int | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, config: Any, *, total: int, trainable: int) -> Shape:
+    def of(cls, config: Any, *, total: int, trainable: int, held: int | None = None) -> Shape:
         """From a transformers model config (a multimodal one: its text part) and the parameter counts."""
         config = config.get_text_config()
         qk_norm, post_norm, norm_fp32 = _NORMS.get(config.model_type, (False, False, False))
@@ -138,6 +153,7 @@ class Shape:
             vocabulary=config.vocab_size,
             total=total,
             trainable=trainable,
+            held=held,
             qk_norm=qk_norm,
             post_norm=post_norm,
             # Qwen2 always has it, and no key that says so.
@@ -164,8 +180,10 @@ class States:
 class Setting:
     """How a model will be trained.
 
-    answers: the most learnt tokens a row has. rows: the most rows a step has. dtype: bytes of a weight. rank, targets:
-    LoRA's. trained_layers: how many of the last layers autograd goes through (all if None).
+    answers: the most learnt tokens a row has. rows: the most rows a step has. method: its kind. dtype: bytes of a
+    weight. rank, targets: LoRA's. adapters, bottleneck: how many a layer has, and their inner width. prefix: how many
+    keys stand before a sample; length: tokens of the sample that a token stands in, on average. trained_layers: how
+    many of the last layers autograd goes through (all if None).
     """
 
     row_tokens: int
@@ -178,12 +196,21 @@ class Setting:
     checkpointing: bool = False
     rank: int = 16
     targets: tuple[str, ...] = LINEARS
+    adapters: int = 2
+    bottleneck: int = 64
+    prefix: int = 20
+    length: float = 64.0
     trained_layers: int | None = None
     states: States = field(default_factory=States)
 
     @property
     def trains_weights(self) -> bool:
         return self.method in ("full", "freeze")
+
+    @property
+    def trained_linears(self) -> tuple[str, ...]:
+        """The linear layers whose inputs a gradient of weights needs."""
+        return LINEARS if self.trains_weights else self.targets if self.method == "lora" else ()
 
 
 @dataclass(frozen=True)
@@ -214,7 +241,7 @@ def saved_bytes(shape: Shape, setting: Setting) -> int:
 
     The rotary tables, which all layers share, are not in it.
     """
-    trained = LINEARS if setting.trains_weights else setting.targets
+    trained = setting.trained_linears
     sizes = {
         "hidden": shape.hidden,
         "q": shape.heads * shape.head_dim,
@@ -222,9 +249,14 @@ def saved_bytes(shape: Shape, setting: Setting) -> int:
         "intermediate": shape.intermediate,
         "heads": shape.heads,
         "norms": (4 if shape.post_norm else 2) + (shape.heads + shape.kv_heads if shape.qk_norm else 0),
-        "ranks": 0 if setting.trains_weights else setting.rank * len(trained),
+        "ranks": setting.rank * len(trained) if setting.method == "lora" else 0,
+        "adapted": setting.adapters * shape.hidden,
+        "inner": 2 * setting.adapters * setting.bottleneck,
+        "prefixes": setting.prefix / setting.length * 2 * shape.kv_heads * shape.head_dim,
+        "mask": setting.prefix + setting.length,
+        "weights": setting.prefix * shape.heads,
     }
-    total = 0
+    total = 0.0
     for saved in SAVED:
         if not _holds(saved, shape, setting, trained):
             continue
@@ -233,7 +265,7 @@ def saved_bytes(shape: Shape, setting: Setting) -> int:
         if shape.norm_fp32 and saved.what.endswith("normalised") and kept == _SAME:
             kept = _FP32
         total += sizes[saved.size] * {_NONE: 0, _SAME: setting.dtype, _FP32: 4}[kept]
-    return total
+    return math.ceil(total)
 
 
 def _holds(saved: Saved, shape: Shape, setting: Setting, trained: tuple[str, ...]) -> bool:
@@ -241,7 +273,11 @@ def _holds(saved: Saved, shape: Shape, setting: Setting, trained: tuple[str, ...
     kept_anyway = shape.qk_norm and (setting.compiled or setting.dtype == 4)
     joint = setting.method == "lora" and {_Q, _K, _V} <= set(trained) and not shape.qkv_bias
     facts = {
-        "norm_trains": setting.trains_weights,
+        "norm_trains": setting.trains_weights or setting.method == "ln",
+        **{kind: setting.method == kind for kind in ("ia3", "adapter")},
+        "k_apart": not (setting.compiled and shape.qk_norm),
+        "joined_prefix": setting.method == "prefix" and setting.device == "cuda",
+        "looped_prefix": setting.method == "prefix" and setting.device == "cpu",
         "qk_norm": shape.qk_norm,
         "post_norm": shape.post_norm,
         "joint": joint and not kept_anyway,
@@ -274,7 +310,7 @@ def estimate(shape: Shape, setting: Setting) -> Memory:
     """
     states = setting.states
     always = {
-        "weights": shape.total * setting.dtype,
+        "weights": shape.held or shape.total * setting.dtype,
         "masters": shape.trainable * (states.master if setting.dtype < 4 else 0),
         "moments": shape.trainable * states.moments,
         "context": CONTEXT[setting.device],

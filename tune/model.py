@@ -6,7 +6,8 @@ import os
 import ssl
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from tune.errors import UserError
 from tune.objectives import answer_losses, hidden_states, unwrapped
 from tune.pack import build_pack
+from tune.virtual import without_virtual
 
 if TYPE_CHECKING:
     from tune.config import Config
@@ -62,8 +64,34 @@ def load(config: Config, run: Run, device: str | None = None) -> Loaded:
     else:
         _check_name(config.model)
     tokenizer = load_tokenizer(config.model)
-    model = load_model(config.model, place, dtype)
+    # On a CPU, where adapters are merged, the weights stay what they are.
+    model = load_model(config.model, place, dtype, in_4_bits=config.method == "qlora" and place.type == "cuda")
     return Loaded(model, tokenizer, config.model, kind, place)
+
+
+def check_method(config: Config) -> None:
+    """Raise UserError where the settings' method can't work here or with the model's family, before any weight is
+    loaded. Whatever is wrong with the model itself is said when it is loaded."""
+    from tune.methods import METHODS, bare_model
+
+    method = METHODS[config.method]
+    if missing := [name for name in method.needs if find_spec(name) is None]:
+        raise UserError(
+            f"method {method.name}: needs {', '.join(missing)}, not installed here; "
+            f"pip install {' '.join(missing)}, or take method lora"
+        )
+    if method.needs and (config.model == "tiny" or not torch.cuda.is_available()):
+        raise UserError(f"method {method.name}: 4-bit weights are for real models on a GPU; take method lora")
+    if config.model == "tiny":
+        return
+    from transformers import AutoConfig
+
+    try:
+        local = Path(config.model).is_dir()
+        bare = bare_model(AutoConfig.from_pretrained(config.model, local_files_only=local or _offline()))
+    except Exception:  # whatever a damaged or missing file makes the libraries raise
+        return
+    method.prepare(bare, config)
 
 
 def load_tokenizer(name: str) -> Any:
@@ -73,12 +101,16 @@ def load_tokenizer(name: str) -> Any:
     return _load(AutoTokenizer, name, "tokenizer")
 
 
-def load_model(name: str, place: torch.device, dtype: torch.dtype) -> Any:
-    """The causal language model of a folder or hub name, on its device. Raises UserError where it can't be loaded, or
-    its files lack weights (transformers would make them up)."""
-    from transformers import AutoModelForCausalLM
+def load_model(name: str, place: torch.device, dtype: torch.dtype, in_4_bits: bool = False) -> Any:
+    """The causal language model of a folder or hub name, on its device; with `in_4_bits` its linear layers are
+    quantised to NF4 with double quantisation (QLoRA, arXiv:2305.14314), computing in `dtype`. Raises UserError where
+    it can't be loaded, or its files lack weights (transformers would make them up)."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    if in_4_bits:
+        nf4 = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": dtype}
+        options |= {"quantization_config": BitsAndBytesConfig(load_in_4bit=True, **nf4), "device_map": {"": place}}
     model, found = _load(AutoModelForCausalLM, name, "model", **options)
     if wrong := sorted([*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])]):
         raise UserError(
@@ -86,7 +118,7 @@ def load_model(name: str, place: torch.device, dtype: torch.dtype) -> Any:
             "it is cut off, or no causal language model; choose one that is whole"
         )
     try:
-        return model.to(place)
+        return model if in_4_bits else model.to(place)
     except torch.OutOfMemoryError:
         size = sum(p.numel() * p.element_size() for p in model.parameters())
         raise UserError(
@@ -155,7 +187,8 @@ def _why_not(name: str, local: bool, part: str, error: Exception) -> str:
 
 @torch.no_grad()
 def probe(model: Any, tokens: Tokens, row_tokens: int, samples: int = 4) -> float:
-    """Compare a packed row with the same samples one by one, through the model's own forward pass.
+    """Compare a packed row with the same samples one by one, through the model's own forward pass; virtual tokens are
+    left out.
 
     Returns the largest relative error of hidden states.
 
@@ -165,17 +198,18 @@ def probe(model: Any, tokens: Tokens, row_tokens: int, samples: int = 4) -> floa
     """
     causal, training = unwrapped(model), model.training
     fitting = np.cumsum(tokens.lengths[:samples]) <= row_tokens
-    pack = build_pack(tokens, np.flatnonzero(fitting), row_tokens).to(causal.device)
+    pack = build_pack(replace(tokens, virtual=0), np.flatnonzero(fitting), row_tokens).to(causal.device)
     model.eval()
     try:
-        packed_TD, losses_A = hidden_states(model, pack), answer_losses(model, pack)
-        errors, own = [], []
-        for start, end in zip(pack.bounds[: len(pack.samples)], pack.bounds[1:], strict=False):
-            ids_1L = pack.ids_T[None, start:end]
-            alone_LD = causal.get_decoder()(input_ids=ids_1L, use_cache=False).last_hidden_state[0].float()
-            errors.append(float((packed_TD[start:end].float() - alone_LD).norm() / alone_LD.norm()))
-            logits_LV = causal(input_ids=ids_1L, use_cache=False).logits[0, :-1].float()
-            own.append(F.cross_entropy(logits_LV, ids_1L[0, 1:], reduction="none"))
+        with without_virtual(causal):
+            packed_TD, losses_A = hidden_states(model, pack), answer_losses(model, pack)
+            errors, own = [], []
+            for start, end in zip(pack.bounds[: len(pack.samples)], pack.bounds[1:], strict=False):
+                ids_1L = pack.ids_T[None, start:end]
+                alone_LD = causal.get_decoder()(input_ids=ids_1L, use_cache=False).last_hidden_state[0].float()
+                errors.append(float((packed_TD[start:end].float() - alone_LD).norm() / alone_LD.norm()))
+                logits_LV = causal(input_ids=ids_1L, use_cache=False).logits[0, :-1].float()
+                own.append(F.cross_entropy(logits_LV, ids_1L[0, 1:], reduction="none"))
     finally:
         model.train(training)
     allowed, kind = TOLERANCE[causal.dtype], causal.config.model_type

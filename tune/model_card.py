@@ -129,9 +129,10 @@ def _front_matter(facts: Facts) -> str:
     data: dict[str, Any] = {"language": ["zh"]}
     data |= {key: facts.corpus[key] for key in ("license", "license_name") if facts.corpus.get(key)}
     if _is_hub_name(facts.config.model):
-        adapter = facts.config.method == "lora"
-        data |= {"base_model": facts.config.model, "base_model_relation": "adapter" if adapter else "finetune"}
-    data["library_name"] = "peft" if _adapts(facts.config) else "transformers"
+        relation = "adapter" if _adapts(facts.config) else "finetune"
+        data |= {"base_model": facts.config.model, "base_model_relation": relation}
+    if facts.config.method != "adapter":  # which no library but this one loads
+        data["library_name"] = "peft" if _adapts(facts.config) else "transformers"
     data["pipeline_tag"] = "text-generation"
     data["tags"] = ["jingtiao", facts.config.method, *([facts.manifest["task"]] if facts.manifest else [])]
     lines = []
@@ -253,7 +254,7 @@ def _settings(config: Config) -> str:
     from tune.methods import METHODS
 
     own = METHODS[config.method].keys
-    others = {key for method in METHODS.values() for key in method.keys} - set(own) | {"virtual_tokens"} - set(own)
+    others = {key for method in METHODS.values() for key in method.keys} - set(own)
     said = {key: value for key, value in config.model_dump(mode="json").items() if key not in others}
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in said.items() if value is not None]
     return fence("\n".join(lines), "yaml")

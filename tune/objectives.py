@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from tune.attention import NAME, NO_MASK, Rows
 from tune.heads import plain_weight, summed_loss, token_losses
-from tune.pack import Pack, build_pack, fill_rows
+from tune.pack import Pack, build_pack, fill_rows, round_up
+from tune.virtual import virtual_of
 
 if TYPE_CHECKING:
     from tune.data import Tokens
@@ -33,14 +35,20 @@ def unwrapped(model: Any) -> Any:
 def hidden_states(model: Any, pack: Pack) -> Tensor:
     """The last hidden states [T, D] of a row, every sample as if it stood alone."""
     causal = unwrapped(model)
-    output = causal.get_decoder()(
-        input_ids=pack.ids_T[None],
-        position_ids=pack.positions_T[None],
-        attention_mask=NO_MASK,
-        use_cache=False,
-        rows=causal.packed_rows.load(pack),
-    )
-    return output.last_hidden_state[0]
+    return causal.get_decoder()(**_packed(causal, pack)).last_hidden_state[0]
+
+
+def _packed(causal: Any, pack: Pack) -> dict[str, Any]:
+    """A row as the model's own forward takes it, with the virtual tokens before each sample where there are any."""
+    virtual = virtual_of(causal)
+    found = {
+        "input_ids": pack.ids_T[None],
+        "position_ids": pack.positions_T[None],
+        "attention_mask": NO_MASK,
+        "use_cache": False,
+        "rows": causal.packed_rows.load(pack, virtual.prefix if virtual else 0),
+    }
+    return found | virtual.packed(causal, pack) if virtual else found
 
 
 def sft_loss(model: Any, pack: Pack) -> Tensor:
@@ -66,14 +74,7 @@ def answer_losses(model: Any, pack: Pack) -> Tensor:
 def _own_token_losses(model: Any, pack: Pack) -> Tensor:
     """For a model that reshapes its logits (soft-capping, a scale, a bias): its own forward there."""
     causal = unwrapped(model)
-    logits_1AV = causal(
-        input_ids=pack.ids_T[None],
-        position_ids=pack.positions_T[None],
-        attention_mask=NO_MASK,
-        use_cache=False,
-        logits_to_keep=pack.at_A,
-        rows=causal.packed_rows.load(pack),
-    ).logits
+    logits_1AV = causal(**_packed(causal, pack), logits_to_keep=pack.at_A).logits
     return torch.nn.functional.cross_entropy(logits_1AV[0].float(), pack.target_A, reduction="none")
 
 
@@ -82,16 +83,20 @@ def answer_nll(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(summed negative log-likelihood, number) of the learnt tokens of each sample, [N] each, in the order given.
 
-    The model is left in the mode (training or not) it was found in.
+    Rows are longer than `row_tokens` where a sample is. The model is left in the mode (training or not) it was found
+    in.
     """
+    virtual = virtual_of(unwrapped(model))
+    tokens = replace(tokens, virtual=virtual.places if virtual else 0)
+    row_tokens = max(row_tokens, round_up(int(tokens.places.max())))
     chosen = np.arange(len(tokens)) if samples is None else np.fromiter(samples, dtype=np.int64)
     # Longest first: the first row shows whether memory suffices.
-    order = np.argsort(-tokens.lengths[chosen], kind="stable")
+    order = np.argsort(-tokens.places[chosen], kind="stable")
     nll_N, count_N = np.zeros(len(chosen)), np.zeros(len(chosen), dtype=np.int64)
     device, training, at = unwrapped(model).device, model.training, 0
     model.eval()
     try:
-        for row in fill_rows(tokens.lengths, chosen[order], row_tokens):
+        for row in fill_rows(tokens.places, chosen[order], row_tokens):
             pack = build_pack(tokens, row, row_tokens)
             losses_A = answer_losses(model, pack.to(device)).double().cpu().numpy()
             where = order[at : at + len(row)]

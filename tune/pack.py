@@ -62,8 +62,9 @@ class Pack:
 
     ids_T: token ids. positions_T: positions, from 0 in each sample. start_T: where the token's sample begins in the
     row (a padding token: itself). at_A: the A positions whose next token is learnt; target_A: that token;
-    sample_A: which of the row's samples it belongs to. bounds: 0, the end of each sample, and T if there is padding.
-    samples: the sample numbers. tokens: real tokens, without padding.
+    sample_A: which of the row's samples it belongs to. virtual_V: the positions of virtual tokens, the same number
+    before each sample (ids_T holds any id there). bounds: 0, the end of each sample, and T if there is padding.
+    samples: the sample numbers. tokens: real tokens, without padding and virtual ones.
     """
 
     ids_T: torch.Tensor
@@ -72,6 +73,7 @@ class Pack:
     at_A: torch.Tensor
     target_A: torch.Tensor
     sample_A: torch.Tensor
+    virtual_V: torch.Tensor
     bounds: tuple[int, ...]
     samples: np.ndarray
     tokens: int
@@ -99,22 +101,30 @@ class Pack:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, change: Any) -> Pack:
-        tensors = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name.endswith(("_T", "_A"))}
+        tensors = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name.endswith(("_T", "_A", "_V"))}
         return replace(self, **tensors)
 
 
 def build_pack(tokens: Tokens, samples: np.ndarray, row_tokens: int, pad_id: int = 0) -> Pack:
-    """The row that holds `samples` (numbers into `tokens`) in this order."""
+    """The row that holds `samples` (numbers into `tokens`) in this order, the virtual tokens before each."""
     pieces = [tokens.sample(int(sample)) for sample in samples]
-    return pack_pieces(pieces, samples, row_tokens, pad_id)
+    return pack_pieces(pieces, samples, row_tokens, pad_id, tokens.virtual)
 
 
 def pack_pieces(
-    pieces: Sequence[tuple[np.ndarray, np.ndarray]], samples: np.ndarray, row_tokens: int, pad_id: int = 0
+    pieces: Sequence[tuple[np.ndarray, np.ndarray]],
+    samples: np.ndarray,
+    row_tokens: int,
+    pad_id: int = 0,
+    virtual: int = 0,
 ) -> Pack:
-    """A row from (ids, learn) of each sample; `learn` is 1 where a token is a target."""
+    """A row from (ids, learn) of each sample; `learn` is 1 where a token is a target. `virtual` tokens, which are none
+    of the vocabulary and never learnt, stand before each sample and count as its first positions."""
     import torch
 
+    if virtual:
+        before, never = np.full(virtual, pad_id, np.int32), np.zeros(virtual, np.uint8)
+        pieces = [(np.concatenate([before, ids]), np.concatenate([never, learn])) for ids, learn in pieces]
     lengths_S = np.array([len(ids) for ids, _ in pieces], dtype=np.int64)
     ends_S = np.cumsum(lengths_S)
     used = int(ends_S[-1]) if len(pieces) else 0
@@ -130,8 +140,10 @@ def pack_pieces(
         start_T[:used] = np.repeat(ends_S - lengths_S, lengths_S)
         sample_T[:used] = np.repeat(np.arange(len(pieces)), lengths_S)
     positions_T = np.arange(row_tokens) - start_T
-    # A sample's first token has nothing before it to be predicted from.
-    learnt = np.flatnonzero(learn_T & (positions_T > 0))
+    # A sample's first token has nothing before it to be predicted from. Virtual tokens don't change that: what is
+    # learnt of a sample is the same with every method.
+    learnt = np.flatnonzero(learn_T & (positions_T > virtual))
+    virtual_SV = (ends_S - lengths_S)[:, None] + np.arange(virtual)
     bounds = (0, *ends_S.tolist(), *([row_tokens] if used < row_tokens else []))
     return Pack(
         ids_T=torch.from_numpy(ids_T),
@@ -140,7 +152,8 @@ def pack_pieces(
         at_A=torch.from_numpy(learnt - 1),
         target_A=torch.from_numpy(ids_T[learnt]),
         sample_A=torch.from_numpy(sample_T[learnt]),
+        virtual_V=torch.from_numpy(virtual_SV.reshape(-1)),
         bounds=bounds,
         samples=np.asarray(samples),
-        tokens=used,
+        tokens=used - virtual_SV.size,
     )

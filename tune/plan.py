@@ -144,7 +144,7 @@ def make_plan(
         memory=choice.memory.facts() | {"limit": choice.limit},
         seconds=None,
         compile_seconds=None,
-        notes=(*shape.notes, *_method_notes(config), *choice.notes, *survey.notes, *_lost(train, config)),
+        notes=(*shape.notes, *_method_notes(config, train), *choice.notes, *survey.notes, *_lost(train, config)),
     )
 
 
@@ -193,10 +193,14 @@ def count_steps(samples: int, config: Config) -> int:
     return config.steps or max(1, math.ceil(config.epochs * math.ceil(samples / config.batch) - 1e-9))
 
 
-def _method_notes(config: Config) -> Iterator[str]:
-    if config.method == "lora" and (config.dora or config.dropout):
+def _method_notes(config: Config, train: Tokens) -> Iterator[str]:
+    if train.virtual:
+        yield f"{train.virtual:,} virtual tokens stand before every sample; packs have room for them, tokens are real"
+    if _kind(config) == "lora" and (config.dora or config.dropout):
         which = "DoRA's weight norms" if config.dora else "dropout's masks and copies"
         yield f"the memory estimate is of plain LoRA, without {which}"
+    if config.method == "qlora":
+        yield "the memory estimate leaves out the weights that are unpacked from 4 bits while they are used"
 
 
 # --- what fits --------------------------------------------------------------------------------------------------
@@ -225,11 +229,13 @@ def _choose(
     """The first of the candidates that fits: long rows before short ones, no gradient checkpointing before it."""
     limit = int(mem.FILL * (memory or device.memory))
     surveys: dict[int, Survey] = {}
+    lengths_N = tokens["train"].lengths
+    length = float(np.average(lengths_N, weights=lengths_N))
     tried: list[tuple[int, bool, mem.Memory]] = []
     for pack, checkpointing in _candidates(tokens, config, device):
         survey = surveys.get(pack) or survey_rows(tokens["train"], config, pack, steps)
         surveys[pack] = survey
-        setting = _setting(config, device, pack, survey, compiled, checkpointing)
+        setting = replace(_setting(config, device, pack, survey, compiled, checkpointing), length=length)
         estimate = mem.estimate(shape, setting)
         if estimate.peak <= limit:
             why = _why(config, checkpointing, tried)
@@ -244,7 +250,7 @@ def _choose(
 
 def _candidates(tokens: Mapping[str, Tokens], config: Config, device: Device) -> Iterator[tuple[int, bool]]:
     """(tokens a row, checkpointing), the best first, each once."""
-    longest = {split: int(part.lengths.max()) for split, part in tokens.items() if len(part)}
+    longest = {split: int(part.places.max()) for split, part in tokens.items() if len(part)}
     split = max(longest, key=lambda name: longest[name])
     plain, checkpointed = SIZES[device.type]
     everything = sorted({*plain, *checkpointed}, reverse=True)
@@ -257,8 +263,8 @@ def _candidates(tokens: Mapping[str, Tokens], config: Config, device: Device) ->
         _check_pack(config.pack, longest[split], split, device)
         rows = [(config.pack, checkpointing) for _, checkpointing in sizes]
     else:
-        lengths_N = tokens["train"].lengths
-        rows = [(choose_row_tokens(lengths_N, config.batch, most, longest[split]), on) for most, on in sizes]
+        places_N = tokens["train"].places
+        rows = [(choose_row_tokens(places_N, config.batch, most, longest[split]), on) for most, on in sizes]
     yield from dict.fromkeys(rows)
 
 
@@ -276,21 +282,31 @@ def _setting(
     config: Config, device: Device, pack: int, survey: Survey, compiled: bool, checkpointing: bool
 ) -> Setting:
     targets = mem.LINEARS
-    if config.method == "lora" and not isinstance(config.targets, str):
+    if not isinstance(config.targets, str):
         targets = tuple(name.rsplit(".", 1)[-1] for name in config.targets)
     return Setting(
         row_tokens=pack,
         answers=survey.answers,
         rows=survey.most,
-        method=config.method,
+        method=_kind(config),
         dtype=device.dtype,
         device=device.type,
         compiled=compiled,
         checkpointing=checkpointing,
         rank=config.r,
         targets=targets,
+        adapters=1 if config.placement == "pfeiffer" else 2,
+        bottleneck=config.bottleneck,
+        prefix=config.virtual_tokens,
         trained_layers=config.layers if config.method == "freeze" else None,
     )
+
+
+def _kind(config: Config) -> str:
+    """How the method trains, as far as memory goes."""
+    from tune.methods import METHODS
+
+    return METHODS[config.method].kind
 
 
 def _why(config: Config, checkpointing: bool, tried: list[tuple[int, bool, mem.Memory]]) -> str:
@@ -318,8 +334,8 @@ def _choose_compile(shape: Shape, config: Config, device: Device, train: Tokens,
         return config.compile == "on", "as asked for"
     if device.type != "cuda":
         return False, "pays only on a GPU"
-    tokens = float(train.lengths.mean()) * min(config.batch, len(train)) * steps
-    seconds = tokens * _flops(shape, config.method) / EAGER_FLOPS
+    tokens = float(train.places.mean()) * min(config.batch, len(train)) * steps
+    seconds = tokens * _flops(shape, _kind(config)) / EAGER_FLOPS
     if seconds < COMPILE_FROM:
         return False, "the run is too short for it to pay"
     return True, f"the run would last about {duration(seconds)} without it"

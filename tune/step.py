@@ -29,7 +29,7 @@ class Stepper:
     def __init__(self, model: Any, tokens: Tokens, optimizer: Optimizer, loss_fn: LossFn) -> None:
         self.model, self.tokens, self.optimizer, self.loss_fn = model, tokens, optimizer, loss_fn
         self.device = optimizer.params[0].device
-        self.longest = int(tokens.lengths.max())
+        self.longest = int(tokens.places.max())
         self.splits = 0
 
     def step(self, packs: list[Pack], lr: float, max_norm: float) -> Late:
@@ -73,7 +73,7 @@ class Stepper:
 
     def _split(self, pack: Pack) -> list[Pack]:
         """The pack's samples in two shorter rows, of a length that follows from the pack's: few shapes to compile."""
-        ends_S = np.cumsum(self.tokens.lengths[pack.samples])
+        ends_S = np.cumsum(self.tokens.places[pack.samples])
         if len(ends_S) > 1:
             # Each half has at most half the tokens and half of one sample.
             cut = 1 + int(np.argmin(np.abs(ends_S[:-1] - ends_S[-1] / 2)))
@@ -82,7 +82,7 @@ class Stepper:
         else:
             halves, row_tokens = [pack.samples], pack.row_tokens
         if row_tokens >= pack.row_tokens:
-            row_tokens = round_up(max(int(self.tokens.lengths[half].sum()) for half in halves))
+            row_tokens = round_up(max(int(self.tokens.places[half].sum()) for half in halves))
         if len(halves) == 1 and row_tokens >= pack.row_tokens:
             raise UserError(
                 f"one sample of {int(ends_S[-1])} tokens doesn't fit the memory of {self.device}: lower max_length, "

@@ -44,7 +44,7 @@ def survey_rows(tokens: Tokens, config: Config, row_tokens: int, steps: int) -> 
     answers_N = np.add.reduceat(tokens.learn_L, tokens.offsets[:-1], dtype=np.int64)
     packs = most = answers = used = counted = seen = 0
     for samples in _steps(len(tokens), config, steps):
-        rows = fill_rows(lengths_N, samples, row_tokens)
+        rows = fill_rows(tokens.places, samples, row_tokens)
         packs += len(rows)
         most = max(most, len(rows))
         answers = max(answers, *(int(answers_N[row].sum()) for row in rows))
@@ -66,15 +66,15 @@ def _steps(samples: int, config: Config, steps: int) -> Iterator[np.ndarray]:
         epoch += 1
 
 
-def choose_row_tokens(lengths_N: np.ndarray, batch: int, most: int, longest: int) -> int:
+def choose_row_tokens(places_N: np.ndarray, batch: int, most: int, longest: int) -> int:
     """Tokens a row such that a step of `batch` samples just fills its rows, none of them longer than `most`.
 
     A step has B·μ tokens, give or take σ·√B. Next-fit leaves at the end of each full row half of the sample that did
     not fit, and that is a long one more often than not: (μ² + σ²) / 2μ on average (a renewal's mean residual life).
-    At least `longest`, in whole blocks.
+    At least `longest`, in whole blocks. `places_N`: tokens that each sample takes.
     """
-    batch = min(batch, len(lengths_N))
-    mean, spread = float(lengths_N.mean()), float(lengths_N.std())
+    batch = min(batch, len(places_N))
+    mean, spread = float(places_N.mean()), float(places_N.std())
     need = batch * mean + SLACK * spread * math.sqrt(batch)
     left = (mean**2 + spread**2) / (2 * mean)
     rows = 1

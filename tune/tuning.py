@@ -97,7 +97,7 @@ def tune(
 
     if config.eval == "both" and splits and not (resume and read_evaluation(out, "base")):
         progress("evaluating the untuned model")
-        notes += write_evaluation(out, base=evaluated(work, splits, progress))
+        notes += write_evaluation(out, base=untuned(work, splits, progress))
 
     training = _trained(work, out, splits, resume, tensorboard, progress)
 
@@ -159,14 +159,16 @@ def prepare(
     from tune.data import tokenise
     from tune.memory import Device, Shape
     from tune.methods import METHODS
-    from tune.model import load, probe
+    from tune.model import check_method, load, probe
     from tune.objectives import cut_at_samples, unwrapped
     from tune.plan import make_plan
     from tune.prompt import make_prompter
+    from tune.virtual import virtual_of
 
     if "train" not in run.splits:
         raise UserError(f"{run.path}: the run has no train split, so there is nothing to learn from")
     progress(f"loading {config.model}")
+    check_method(config)
     loaded = load(config, run)
     model, tokenizer = loaded.model, loaded.tokenizer
     prompter = make_prompter(tokenizer, model.config, config.system, getattr(model, "generation_config", None))
@@ -179,11 +181,17 @@ def prepare(
 
     progress("planning")
     torch.manual_seed(config.seed)  # adapters begin at random
-    model = METHODS[config.method].prepare(model, config)
+    model = METHODS[config.method].prepare(model, config, tokenizer)
     rows = cut_at_samples(model)
-    total = sum(p.numel() for p in model.parameters())
+    if virtual := virtual_of(unwrapped(model)):
+        tokens = {split: replace(part, virtual=virtual.places) for split, part in tokens.items()}
+    # Two weights of 4 bits share a byte.
+    total = sum(p.numel() * (2 if type(p).__name__ == "Params4bit" else 1) for p in model.parameters())
+    held = sum(p.numel() * p.element_size() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    shape = Shape.of(unwrapped(model).config, total=total, trainable=trained)
+    shape = Shape.of(
+        unwrapped(model).config, total=total, trainable=trained, held=held if METHODS[config.method].needs else None
+    )
     device = Device.of(loaded.device, unwrapped(model).dtype)
     plan = make_plan(run.name, tokens, shape, config, device, memory=memory, attention=rows.kind)
     probe(model, tokens["train"], plan.pack)
@@ -214,7 +222,7 @@ def first_row(train: Tokens, plan: Plan, config: Config) -> Any:
     """The numbers of the samples in the first row of the first step."""
     from tune.pack import fill_rows, step_samples
 
-    return fill_rows(train.lengths, step_samples(len(train), config.batch, config.seed, 0)[0], plan.pack)[0]
+    return fill_rows(train.places, step_samples(len(train), config.batch, config.seed, 0)[0], plan.pack)[0]
 
 
 def _switch(on: bool) -> str:
@@ -292,6 +300,16 @@ def evaluated(work: Work, splits: list[str], progress: Report) -> Evaluation:
     )
 
 
+def untuned(work: Work, splits: list[str], progress: Report) -> Evaluation:
+    """What the model makes of the splits before it is trained: virtual tokens are left out, all else that methods add
+    changes nothing yet."""
+    from tune.objectives import unwrapped
+    from tune.virtual import without_virtual
+
+    with without_virtual(unwrapped(work.model)):
+        return evaluated(work, splits, progress)
+
+
 def _evaluated_splits(run: Run, config: Config, notes: list[str]) -> list[str]:
     from tune.metrics import check_metrics
     from tune.questions import labelled_splits
@@ -363,7 +381,7 @@ def evaluate_again(tuning: Path, *, stream: TextIO, progress: Report = lambda te
         raise UserError(f"{found.run.path}: the run has no validation or test rows with answers to evaluate")
     work = prepare(found.run, config, tuning.parent / CACHE, None, notes, progress, timing=False)
     check_hashes(tuning, found.hashes, work.hashes)
-    base = evaluated(work, splits, progress)
+    base = untuned(work, splits, progress)
     work.model = None
     work.model = load_tuned(tuning).model
     notes += write_evaluation(tuning, base=base, tuned=evaluated(work, splits, progress))

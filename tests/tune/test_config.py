@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune import lock
-from tune.config import TINY_LR, Config, default_out, parse_memory, resolve
+from tune.config import Config, default_out, parse_memory, resolve
 from tune.errors import UserError
 from tune.lock import HASHES, check_hashes, model_hash, read_lock, write_lock
 from tune.methods import METHODS
@@ -61,11 +61,32 @@ def test_what_the_method_decides(name: str) -> None:
     assert (config.lr, config.weight_decay) == (1e-3, 0.0)
 
 
+def test_a_variant_of_lora_is_lora_with_a_setting() -> None:
+    def said(method: str, *sets: str) -> tuple[Any, ...]:
+        config = resolve(None, model=REAL, method=method, sets=sets)
+        return config.rslora, config.dora, config.loraplus, config.init
+
+    assert said("lora") == said("qlora") == (False, False, None, True)
+    assert said("rslora", "r=64") == (True, False, None, True)
+    assert said("dora", "dora=true") == (False, True, None, True)
+    assert said("lora_plus") == (False, False, 16.0, True) and said("lora_plus", "loraplus=4") == (
+        False,
+        False,
+        4,
+        True,
+    )
+    assert said("pissa", "dora=true") == (False, True, None, "pissa")
+    with pytest.raises(UserError, match="method pissa: stands for init=pissa, and init is gaussian; leave that out"):
+        said("pissa", "init=gaussian")
+    with pytest.raises(UserError, match="method dora: stands for dora=true, and dora is false"):
+        said("dora", "dora=false")
+
+
 def test_tiny_is_trained_whole_unless_somebody_insists() -> None:
     notes: list[str] = []
     config = resolve(run_of(method="lora", max_length=256), notes=notes)
     assert (config.model, config.method, config.max_length) == ("tiny", "full", 256)
-    assert config.lr == pytest.approx(METHODS["full"].lr * TINY_LR)
+    assert config.lr == METHODS["full"].tiny_lr
     assert len(notes) == 1 and "method full instead of lora" in notes[0]
 
     notes = []
@@ -140,7 +161,7 @@ def test_values_are_yaml_1_2(text: str, value: object) -> None:
         ("too_long=cut", "too_long: 'cut' is not one of drop, truncate_prompt, error"),
         ("compile=no", "compile: 'no' is not one of auto, on, off"),
         ("system=3", "system: must be text, not 3; put it in quotes"),
-        ("method=lroa", "method: 'lroa' is not one of lora, full, freeze; did you mean 'lora'?"),
+        ("method=lroa", f"method: 'lroa' is not one of {', '.join(METHODS)}; did you mean 'lora'?"),
         ("rr=3", "unknown key 'rr'; did you mean 'r'?"),
         ("check=on", "unknown key 'check'; did you mean 'checkpointing'?"),
         ("max-length=3", "unknown key 'max-length'; did you mean 'max_length'?"),
@@ -167,7 +188,7 @@ def test_every_error_at_its_place_in_the_order_of_what_was_said(tmp_path: Path) 
         f"{file}:5:1: 'r' is already given on line 3; keep one of them",
         f"{file}:6:8: betas.1: should be less than 1 (given: 2.0)",
         "--set warmup=2: warmup: should be less than 1 (given: 2)",
-        "--method: 'lroa' is not one of lora, full, freeze; did you mean 'lora'?",
+        f"--method: 'lroa' is not one of {', '.join(METHODS)}; did you mean 'lora'?",
         "--seed: should be greater than or equal to 0 (given: -1)",
     ]
 

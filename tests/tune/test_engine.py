@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from rows_of_tokens import random_tokens, small_model
 
-from tune.attention import NAME, FlexRows, _BlockMask
+from tune.attention import NAME, FlexRows, LoopRows, _BlockMask, with_prefix
 from tune.errors import UserError
 from tune.heads import plain_weight, summed_loss, token_losses
 from tune.methods import METHODS
@@ -259,6 +259,39 @@ def test_the_hand_made_block_mask_is_the_mask(window: int | None) -> None:
         for number in range(6):
             listed = indices[0, 0, number, : count[0, 0, number]].tolist()
             assert sorted(listed) == which[number].nonzero()[:, 0].tolist(), name
+
+
+@pytest.mark.parametrize("window", [None, 8])
+def test_attention_with_a_prefix_apart_is_that_of_the_loop(window: int | None) -> None:
+    """As on a GPU: over the row's own keys by the block mask, over the prefix apart, and both weighed."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    tokens, prefix = random_tokens(LENGTHS), 5
+    pack = build_pack(tokens, np.arange(len(tokens)), 128)
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, heads, 128, 16, requires_grad=True) for heads in (4, 2, 2))
+    before = tuple(torch.randn(1, 2, prefix, 16, requires_grad=True) for _ in range(2))
+    inputs = (q, k, v, *before)
+    wanted = LoopRows(prefix).load(pack).attend(q, k, v, 0.3, window, before)[:, :, : pack.tokens]
+    flex = FlexRows(128, (window,) if window else (), torch.device("cpu"), prefix).load(pack)
+
+    # The own part by hand, since flex_attention has no gradient on a CPU.
+    at = torch.arange(128)
+    inside = (at[None] <= at[:, None]) & (at[None] >= pack.start_T[:, None])
+    inside &= at[None] > at[:, None] - (window or 128)
+    scores = (q @ k.repeat_interleave(2, 1).transpose(-1, -2) * 0.3).masked_fill(~inside, float("-inf"))
+    own, lse = scores.softmax(-1) @ v.repeat_interleave(2, 1), scores.logsumexp(-1)
+    gone_T = flex.place_T - window + 1 if window else None
+    found = with_prefix(q, own, lse, before, 0.3, gone_T)[:, :, : pack.tokens]
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(*(torch.autograd.grad(out.sin().sum(), inputs) for out in (found, wanted)))
+
+    with torch.no_grad():
+        flex.flex_attention = flex_attention  # not compiled by itself, but with what calls it
+        attend = torch.compile(flex.attend, backend="eager", fullgraph=True)
+        plain = [x.detach() for x in inputs]
+        found = attend(*plain[:3], 0.3, window, tuple(plain[3:]))[:, :, : pack.tokens]
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_block_mask_takes_the_next_row_in_place() -> None:

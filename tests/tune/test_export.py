@@ -86,6 +86,38 @@ def test_merged_is_a_plain_model_that_answers_like_the_adapter(tmp_path, sets):
     ]
 
 
+@pytest.mark.parametrize("method", ["ia3", "ln"])
+def test_factors_and_norms_are_merged_too(tmp_path, method):
+    from transformers import AutoModelForCausalLM
+
+    work = make_tuning(PAIR, tmp_path / "tuning", method, evaluated=False)
+    merge(tmp_path / "tuning")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "tuning" / "merged", dtype=torch.float32)
+    tuned_TV, merged_TV = logits(work.model, IDS), logits(plain, IDS)
+    assert float((tuned_TV - merged_TV).abs().max()) < 1e-4 * float(tuned_TV.abs().max())
+
+
+@pytest.mark.parametrize("method", ["prefix", "p_tuning_v2", "prompt", "p_tuning", "adapter"])
+def test_what_cannot_be_merged_says_so_and_is_loaded_evaluated_and_talked_with_as_it_is(tmp_path, method):
+    import io
+
+    from tune.chat import chat
+
+    folder = tmp_path / "tuning"
+    work = make_tuning(PAIR, folder, method, sets=("virtual_tokens=3", "eval_limit=4"))
+    with pytest.raises(UserError, match=rf"what method {method} learnt can't be merged: .*tune chat"):
+        merge(folder)
+    assert not (folder / "merged").exists()
+    assert serving(folder, work.config, work.tokenizer) == [f"python -m tune chat {folder}"]
+    known = read_evaluation(folder, "tuned")
+    assert known.splits != read_evaluation(folder, "base").splits
+    work.model = load_tuned(folder, device="cpu").model
+    assert work.evaluate().splits == known.splits
+    said = io.StringIO()
+    chat(folder, stdin=io.StringIO("你好\n再见\n"), stdout=said)
+    assert len(said.getvalue().split("\n")) == 3
+
+
 def test_a_merge_that_answers_otherwise_is_refused(made, tmp_path, monkeypatch):
     from peft.tuners.lora.layer import Linear
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows_of_tokens import random_tokens
 
+from tune.config import resolve
 from tune.memory import (
     CHUNK_LOGITS,
     GIB,
@@ -159,6 +160,59 @@ def test_the_table_is_what_autograd_saves(family: str, method: str, dtype: torch
     shape = Shape.of(model.config, total=1, trainable=1)
     setting = Setting(256, 1, method, dtype=dtype.itemsize, device="cpu", rank=4)
     assert saved_a_token(lambda: prepared(family, method, dtype)) == saved_bytes(shape, setting)
+
+
+#: Each kind of method beside LoRA and whole weights, and what of its settings the table depends on.
+KINDS = [
+    ("prefix", (), {"prefix": 5, "length": 32.0}),
+    ("prompt", (), {}),
+    ("adapter", (), {"bottleneck": 6}),
+    ("adapter", ("placement=pfeiffer",), {"bottleneck": 6, "adapters": 1}),
+    ("ia3", (), {}),
+    ("ln", (), {}),
+]
+
+
+def of_kind(family: str, method: str, sets: tuple[str, ...], dtype: torch.dtype) -> Any:
+    import transformers
+
+    config = getattr(transformers, f"{FAMILY[family]}Config")(**SIZES)
+    model = getattr(transformers, f"{FAMILY[family].removesuffix('Text')}ForCausalLM")(config).to(dtype)
+    settings = resolve(None, model="m", method=method, sets=["virtual_tokens=5", "bottleneck=6", *sets])
+    model = METHODS[method].prepare(model, settings)
+    cut_at_samples(model)
+    return model.train()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize(("method", "sets", "facts"), KINDS)
+@pytest.mark.parametrize("family", ["qwen3", "gemma3_text"])
+def test_the_table_knows_every_kind_of_method(
+    family: str, method: str, sets: tuple[str, ...], facts: dict[str, Any], dtype: torch.dtype
+) -> None:
+    shape = Shape.of(unwrapped(of_kind(family, method, sets, dtype)).config, total=1, trainable=1)
+    setting = Setting(256, 1, METHODS[method].kind, dtype=dtype.itemsize, device="cpu", **facts)
+    assert saved_a_token(lambda: of_kind(family, method, sets, dtype)) == saved_bytes(shape, setting)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "sets", "facts"), [kind for kind in KINDS if kind[0] not in ("prefix", "prompt")])
+@pytest.mark.parametrize("family", ["qwen3", "llama", "gemma3_text"])
+def test_the_partitioner_keeps_what_the_table_says_of_every_kind(
+    family: str, method: str, sets: tuple[str, ...], facts: dict[str, Any]
+) -> None:
+    """Virtual tokens are nothing that a layer keeps."""
+
+    def make() -> Any:
+        torch._dynamo.reset()
+        model = of_kind(family, method, sets, torch.bfloat16)
+        unwrapped(model).set_attn_implementation("sdpa")
+        layer = unwrapped(model).get_decoder().layers[1]
+        layer.forward = torch.compile(layer.forward, backend="aot_eager_decomp_partition", dynamic=False)
+        return model
+
+    shape = Shape.of(unwrapped(of_kind(family, method, sets, torch.bfloat16)).config, total=1, trainable=1)
+    assert saved_a_token(make) == saved_bytes(shape, Setting(256, 1, METHODS[method].kind, compiled=True, **facts))
 
 
 def test_only_inputs_of_linears_that_train_are_saved() -> None:

@@ -70,3 +70,22 @@ def test_the_first_token_of_a_sample_is_never_a_target() -> None:
         learn[:] = 1
     pack = build_pack(tokens, np.array([0, 1]), 128)
     assert pack.at_A.tolist() == [0, 1, 2, 4, 5, 6]
+
+
+@given(st.lists(st.integers(2, 40), min_size=1, max_size=12), st.integers(1, 7))
+def test_virtual_tokens_stand_before_each_sample_and_change_nothing_of_it(lengths: list[int], virtual: int) -> None:
+    tokens = random_tokens(lengths, history=True)
+    samples = np.arange(len(lengths))
+    plain = build_pack(tokens, samples, round_up(sum(lengths)))
+    tokens.virtual = virtual
+    assert tokens.places.tolist() == [length + virtual for length in lengths]
+    pack = build_pack(tokens, samples, round_up(sum(lengths) + virtual * len(lengths)))
+    assert pack.tokens == plain.tokens and pack.answers == plain.answers
+    assert pack.target_A.tolist() == plain.target_A.tolist() and pack.sample_A.tolist() == plain.sample_A.tolist()
+    before = [bound + at for bound in pack.bounds[: len(lengths)] for at in range(virtual)]
+    assert pack.virtual_V.tolist() == before
+    assert pack.positions_T[pack.virtual_V].tolist() == list(range(virtual)) * len(lengths)
+    real = sorted({*range(pack.bounds[len(lengths)])} - {*before})
+    assert pack.ids_T[real].tolist() == plain.ids_T[: plain.tokens].tolist()
+    assert pack.positions_T[real].tolist() == (plain.positions_T[: plain.tokens] + virtual).tolist()
+    assert [real[at] for at in plain.at_A] == pack.at_A.tolist()

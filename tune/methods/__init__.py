@@ -1,4 +1,4 @@
-"""What is trained: one file a method, one line here.
+"""What is trained: one file a method (or a family), one line here.
 
 A method turns a base model into one with trainable parameters (`requires_grad`), and saves what it trained so that
 plain PEFT, or plain transformers, loads it.
@@ -6,9 +6,44 @@ plain PEFT, or plain transformers, loads it.
 
 from __future__ import annotations
 
-from tune.methods import freeze, full, lora
+from typing import Any
+
+from tune.methods import adapter, freeze, full, ia3, ln, lora, p_tuning, prefix, prompt
 from tune.methods.method import Method
 
-METHODS: dict[str, Method] = {method.name: method for method in (lora.METHOD, full.METHOD, freeze.METHOD)}
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        *lora.FAMILY,
+        full.METHOD,
+        freeze.METHOD,
+        prefix.METHOD,
+        prefix.DEEP_PROMPTS,
+        prompt.METHOD,
+        p_tuning.METHOD,
+        adapter.METHOD,
+        ia3.METHOD,
+        ln.METHOD,
+    )
+}
 
-__all__ = ["METHODS", "Method"]
+
+def bare_model(model_config: Any) -> Any:
+    """The causal language model of a transformers config, without weights (on the device "meta")."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(model_config)
+
+
+def count_parameters(model_config: Any, config: Any) -> tuple[int, int]:
+    """(parameters in all, those that train) of the settings' method on a model of this transformers config, in a
+    second. Raises UserError where the method can't work with such a model.
+    """
+    model = METHODS[config.method].prepare(bare_model(model_config), config)
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, _ in sizes), sum(n for n, trains in sizes if trains)
+
+
+__all__ = ["METHODS", "Method", "bare_model", "count_parameters"]

@@ -10,7 +10,7 @@ from tune.methods import full
 from tune.methods.method import Method
 
 
-def prepare(model: Any, config: Any) -> Any:
+def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
     layers = model.get_decoder().layers
     if not 1 <= config.layers <= len(layers):
         raise UserError(f"layers: {config.layers}, but the model has {len(layers)}; choose 1 to {len(layers)}")
@@ -21,5 +21,11 @@ def prepare(model: Any, config: Any) -> Any:
 
 
 METHOD: Method = replace(
-    full.METHOD, name="freeze", summary="the last `layers` layers", keys=("layers",), prepare=prepare
+    full.METHOD,
+    name="freeze",
+    kind="freeze",
+    summary="the last `layers` layers",
+    when="nearly full training at a part of its memory; fast, for no gradient passes the frozen layers",
+    keys=("layers",),
+    prepare=prepare,
 )

@@ -7,6 +7,7 @@ ours: PEFT's makes the low-rank product and the sum as tensors of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, library
 
 from tune.errors import UserError
-from tune.methods.method import Method
+from tune.methods.method import Method, load_adapter, save_adapter
 
 
-def prepare(model: Any, config: Any) -> Any:
+def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
     from peft import LoraConfig, get_peft_model
 
     targets = config.targets if isinstance(config.targets, str) else _known(list(config.targets), model)
@@ -35,12 +36,13 @@ def prepare(model: Any, config: Any) -> Any:
                 target_modules=targets,
                 use_rslora=config.rslora,
                 use_dora=config.dora,
-                init_lora_weights=config.init,
+                # Without weights there are no singular vectors to begin with.
+                init_lora_weights=True if model.device.type == "meta" else config.init,
             ),
             autocast_adapter_dtype=False,
         )
     except ValueError as error:
-        raise UserError(f"method lora: {error}") from None
+        raise UserError(f"method {config.method}: {error}") from None
     fuse(wrapped)
     join(wrapped)
     return wrapped
@@ -56,15 +58,8 @@ def _known(targets: list[str], model: Any) -> list[str]:
     return targets
 
 
-def save(model: Any, folder: Path) -> None:
-    # Embeddings are not trained; "auto" would ask the hub whether they were resized.
-    model.save_pretrained(folder, save_embedding_layers=False)
-
-
 def load(model: Any, folder: Path) -> Any:
-    from peft import PeftModel
-
-    wrapped = PeftModel.from_pretrained(model, folder, autocast_adapter_dtype=False)
+    wrapped = load_adapter(model, folder)
     fuse(wrapped)
     return wrapped
 
@@ -212,12 +207,59 @@ def _side_by_side(pairs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 METHOD = Method(
     name="lora",
+    kind="lora",
     summary="low-rank adapters on the linear layers",
+    when="the first to try: near full training's figures at a part of its memory; merged it costs nothing",
     keys=("r", "alpha", "dropout", "targets", "rslora", "dora", "loraplus", "init"),
     lr=2e-4,
     weight_decay=0.0,
+    source="usual for LoRA on all linear layers (QLoRA, arXiv:2305.14314); 2e-4 and 5e-4 compared on Gemma 3 270M",
+    tiny_lr=2e-2,
     folder="adapter",
+    saved="A and B of each linear layer, for PEFT",
+    marker="adapter_config.json",
     prepare=prepare,
-    save=save,
+    save=save_adapter,
     load=load,
+)
+
+#: LoRA under the names of its variants: each is `lora` with a setting.
+FAMILY = (
+    METHOD,
+    replace(
+        METHOD,
+        name="rslora",
+        summary="LoRA scaled by alpha / √r (arXiv:2312.03732)",
+        when="LoRA of a high rank, from 64 on",
+        fixed={"rslora": True},
+    ),
+    replace(
+        METHOD,
+        name="dora",
+        summary="LoRA with magnitude and direction apart (arXiv:2402.09353)",
+        when="LoRA of a low rank that falls short of full training; slower, more memory",
+        saved="A, B and magnitude of each linear layer, for PEFT",
+        fixed={"dora": True},
+    ),
+    replace(
+        METHOD,
+        name="lora_plus",
+        summary="LoRA whose B learns 16 times as fast as A (arXiv:2402.12354)",
+        when="LoRA that learns too slowly, on wide models",
+        own={"loraplus": 16.0},
+    ),
+    replace(
+        METHOD,
+        name="pissa",
+        summary="LoRA that begins with the weights' largest singular vectors (arXiv:2404.02948)",
+        when="LoRA that converges too slowly; it alters the base model when it begins",
+        fixed={"init": "pissa"},
+    ),
+    replace(
+        METHOD,
+        name="qlora",
+        summary="LoRA on a base model of 4-bit weights (arXiv:2305.14314)",
+        when="a model whose weights don't fit the memory otherwise; slower",
+        needs=("bitsandbytes",),
+    ),
 )
