@@ -128,7 +128,7 @@ def test_the_output_shown_is_real(name: str, tmp_path: Path) -> None:
     printed, tree = block_from(text, "No --source"), block_from(text, "runs/")
     assert printed == run("python -m curate recipe lcqmc", tmp_path)
     written = tmp_path / tree.splitlines()[0].strip()
-    listed = re.findall(r"[\w.]+\.(?:jsonl?|parquet)\b|README\.md", tree)
+    listed = re.findall(r"[\w.]+\.(?:jsonl?|parquet|html)\b|README\.md|(?<=  )figures\b", tree)
     assert sorted(listed) == sorted(path.name for path in written.iterdir())
     (shown,) = [json.loads(block) for block in blocks(text, "json")]
     rows = [json.loads(line) for line in (written / "train.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -319,9 +319,11 @@ def test_the_method_table_names_the_methods(name: str) -> None:
 
     table = table_of(read(name), "lora")
     assert list(table) == list(METHODS)
+    above = ""
     for method, (_, _, settings, lr, weight_decay, saved) in table.items():
         expected = METHODS[method]
-        assert tuple(re.findall(r"`(\w+)`", settings)) == expected.keys
+        above = above if settings in {"as above", "同上"} else settings
+        assert tuple(re.findall(r"`(\w+)`", above)) == expected.keys
         assert (float(lr), float(weight_decay)) == (expected.lr, expected.weight_decay)
         assert saved.startswith(f"`{expected.folder}/`")
 
