@@ -17,7 +17,7 @@ from typing import Any
 from curate.card.draw import sample_text
 from curate.card.markdown import clip, visible
 from curate.card.words import meaning
-from curate.naming import row_prefixes
+from curate.naming import placed, row_prefixes
 from curate.preview import record_text
 from curate.run import read_local, read_manifest
 from curate.types import RID_BITS, SPLITS, File, UserError
@@ -153,7 +153,7 @@ def _fields_text(fields: dict[str, Any] | None) -> str:
     if fields is None:
         return "(not chosen; its text was not kept)"
     if "raw" in fields:
-        return f"{fields['file']}:{fields['line']}: {clip(fields['raw'])}"
+        return f"{placed(fields['file'], fields['line'])}: {clip(fields['raw'])}"
     return record_text(fields)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from curate.card.draw import sample_text
 from curate.card.markdown import clip, visible
 from curate.lazy import pl
+from curate.naming import placed
 from curate.recipefile import Recipe
 from curate.rejects import printed_id
 from curate.trace import Stage, as_samples, context_of, kept, read_rows, trace
@@ -76,7 +77,7 @@ def preview_block(recipe: Recipe, file: File, records: Records) -> list[Row]:
         found[rid].sample = sample_text(sample)
     for reject in records.rejects:
         name = f"{file.prefix}/{reject.rid % (1 << 40):09d}"
-        said = f"rejected by read: {reject.reason} ({file.name}:{reject.line})"
+        said = f"rejected by read: {reject.reason} ({placed(file.name, reject.line)})"
         found[reject.rid] = Row(name, clip(reject.raw), said=[said])
     return [row for _, row in sorted(found.items())]
 

@@ -328,7 +328,7 @@ def _sniff_all(found: list[_Found], file_rows: bool, binary: bool) -> dict[Path,
             raise
         except UserError as error:
             if file_rows and os.access(path, os.R_OK):
-                infos[path] = no_text(path, error.messages[0])
+                infos[path] = no_text(path, name, error.messages[0])
             else:
                 errors += error.messages
     if errors:
