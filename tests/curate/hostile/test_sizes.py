@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from helpers import curate, manifest, rejects, samples, tree
-from hostile import ROWS, peak_of, rows_of
+from helpers import command, curate, manifest, rejects, samples, tree
+from hostile import ROWS, peak_of, refused, rows_of
 
 from curate.readers import READERS, bounds, table
 from curate.readers.options import ReadOptions
@@ -91,22 +91,53 @@ def test_a_line_of_200_megabytes(what: str, tmp_path: Path) -> None:
     assert counts["read"] == counts["written"] + counts["rejected"]
 
 
-# ---- many of one kind
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [20, 3000], ids=["in the head", "below it"])
+def test_a_line_of_ten_million_columns(at: int, tmp_path: Path) -> None:
+    """It is one reject, and no columns are made of it; others are read as if it were not there."""
+    source = tmp_path / "train.tsv"
+    lines = rows_of(4000).split("\n")
+    lines.insert(at, "\t字" * 10_000_000)
+    source.write_text("\n".join(lines), encoding="utf-8")
+    code, said, peak = peak_of(tmp_path, "recipe", "lcqmc", "--source", source, "--set", "segment.as=off")
+    assert code == 0, said
+    assert peak < 12 * source.stat().st_size, f"{peak >> 20} MiB"
+    bad = [row for row in rejects(tmp_path / "run") if row["step"] == "read"]
+    assert [(row["id"], row["reason"]) for row in bad] == [(f"lcqmc/train/{at:09}", "too_many_columns")]
+    assert manifest(tmp_path / "run")["splits"]["train"]["read"] == 4001
+
+
+def test_blank_lines_make_no_blocks(tmp_path: Path) -> None:
+    """However many there are, they are counted, and nobody downstream is handed an empty block for them."""
+    path = tmp_path / "train.tsv"
+    path.write_text(rows_of(3) + "\n" * 1000 + " \n" * 500 + rows_of(3) + "\n" * 1000, encoding="utf-8")
+    options = ReadOptions("pair", {"0": "不同", "1": "相同"})
+    blocks = list(READERS["table"].read(File(path, path.name, "train", 0), sniff(path), options, 10))
+    assert [block.rows for block in blocks if block.rows] == [3, 3]
+    assert len(blocks) == 3  # what stands below the last row is counted too
+    assert sum(block.counts.get("blank_lines", 0) for block in blocks) == 2500
+    assert pl.concat([block.frame for block in blocks])["rid"].to_list() == list(range(6))
 
 
 @pytest.mark.slow
-def test_a_million_identical_rows(tmp_path: Path) -> None:
-    """One is kept, the others name it, and ten times the rows take no more than ten times the memory."""
-    peaks = []
-    for count in (100_000, 1_000_000):
-        source = tmp_path / "train.tsv"
-        source.write_text("今天的天气怎么样呢\t天气好不好\t1\n" * count, encoding="utf-8")
-        code, said, peak = peak_of(tmp_path, "recipe", "lcqmc", "--source", source, "--force")
-        assert code == 0, said
-        assert manifest(tmp_path / "run")["splits"]["train"] == {
-            "read": count, "written": 1, "rejected": count - 1, "flagged": 0, "derived": 0,
-        }  # fmt: skip
-        assert [row["meta"]["id"] for row in samples(tmp_path / "run", "train")] == ["lcqmc/train/000000000"]
-        assert {row["kept_id"] for row in rejects(tmp_path / "run")} == {"lcqmc/train/000000000"}
-        peaks.append(peak)
-    assert peaks[1] < 10 * peaks[0]
+def test_a_file_that_is_no_text_is_not_loaded(tmp_path: Path) -> None:
+    """Where a file is a row, one of a gigabyte of zeros is a reject, and counts for the run's sources."""
+    folder = tmp_path / "train"
+    (folder / "C3-Art").mkdir(parents=True)
+    (folder / "C3-Art" / "1.txt").write_text("市场今天又涨了一点。", encoding="utf-8")
+    with (folder / "C3-Art" / "2.txt").open("wb") as file:
+        file.truncate(1 << 30)
+    code, said, peak = peak_of(tmp_path, "recipe", "fudan", "--source", f"train={folder}", "--set", "segment.as=off")
+    assert code == 0, said
+    assert peak < 600 << 20, f"{peak >> 20} MiB"
+    assert [row["reason"] for row in rejects(tmp_path / "run")] == ["unreadable_file"]
+    assert [entry["bytes"] for entry in manifest(tmp_path / "run")["sources"]] == [30, 1 << 30]
+
+
+def test_where_no_line_is_known_none_is_told(tmp_path: Path) -> None:
+    source = tmp_path / "train.json"
+    source.write_text('[["你好", "好"], 1, 2, 3]', encoding="utf-8")
+    assert "train.json: 3 of the 4 rows" in refused(tmp_path, "lccc", "--source", source)
+    source.write_text('[["在吗", "在"], 1, ["你好", "好"]]', encoding="utf-8")
+    shown = command("preview", "lccc", "--source", source, cwd=tmp_path).stdout
+    assert "(train.json)" in shown and ":0" not in shown
