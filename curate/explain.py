@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from curate.naming import placed, row_prefixes
 from curate.preview import record_text
 from curate.run import read_local, read_manifest
 from curate.types import RID_BITS, SPLITS, File, UserError
+from curate.work import passing_folder
 
 #: Rows that were rejected in favour of this one: so many are named.
 _SHOWN = 5
@@ -40,8 +40,8 @@ def explain(run: Path, name: str) -> str:
     if sample is None and rejected is None:
         raise UserError(_unknown(run, manifest, name))
     parts = [("", visible(name)), *_outcome(manifest, name, sample, rejected)]
-    with tempfile.TemporaryDirectory(prefix="jingtiao-") as work:
-        recipe, story = _history(run, manifest, name, Path(work))
+    with passing_folder() as work:
+        recipe, story = _history(run, manifest, name, work)
     parts += story
     if rejected is not None:
         if not any(label == "read" for label, _ in story) and rejected["fields"] is not None:

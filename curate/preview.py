@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from curate.card.draw import sample_text
@@ -17,6 +15,7 @@ from curate.rejects import printed_id
 from curate.trace import Stage, as_samples, context_of, kept, read_rows, trace
 from curate.types import SPLITS, File, Records, UserError
 from curate.veil import veil_of
+from curate.work import passing_folder
 
 
 @dataclass
@@ -35,8 +34,8 @@ def preview(recipe: Recipe, sources: list[str], n: int, split: str | None = None
     from curate.pipeline import open_recipe_source
 
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="jingtiao-") as work:
-        source = open_recipe_source(recipe, sources, Path(work))
+    with passing_folder() as work:
+        source = open_recipe_source(recipe, sources, work)
         there = [name for name in SPLITS if any(file.split == name for file in source.files)]
         if split is not None and split not in there:
             raise UserError(f"the source has no {split} split; it has {', '.join(there)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -59,3 +60,25 @@ def test_xz_says_how_much_memory_it_takes(tmp_path: Path) -> None:
     plain.write_bytes(plain.read_bytes()[:-100])
     with pytest.raises(UserError, match="damaged"):
         open_source([(None, plain)], PATTERNS, "demo", tmp_path / "c")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_disk_is_not_filled_to_find_out(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What says that it is larger than what is free is refused before a byte of it is written."""
+    body = rows_of(10_000)
+    (tmp_path / "train.tsv").write_text(body, encoding="utf-8")
+    path = Path(shutil.make_archive(str(tmp_path / "a"), kind, tmp_path, "train.tsv"))
+    size = len(body.encode())
+
+    def free(count: int) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(0, 0, count))
+
+    free(size - 1)
+    with pytest.raises(
+        UserError, match=rf"a\.{kind}: unpacks to {size:,} bytes, and only {size - 1:,} bytes are free"
+    ):
+        open_source([(None, path)], PATTERNS, "demo", tmp_path / "full")
+    assert [found for found in (tmp_path / "full").rglob("*") if found.is_file()] == []
+    free(size)
+    source = open_source([(None, path)], PATTERNS, "demo", tmp_path / "work")
+    assert source.files[0].path.read_text(encoding="utf-8") == body
