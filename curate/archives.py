@@ -10,6 +10,7 @@ import bz2
 import gzip
 import lzma
 import re
+import shutil
 import stat
 import struct
 import tarfile
@@ -137,7 +138,7 @@ def unpack(path: Path, kind: str, folder: Path) -> tuple[list[Member], list[str]
             f"{path}: is a {_FOREIGN[kind]} archive, which is not read here: unpack it and give the folder,"
             " or pack it again as .zip or .tar.gz"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     budget = _Budget(path)
     if kind == "zip":
         return _unpack_zip(path, folder, budget)
@@ -184,10 +185,23 @@ class _Budget:
                 " if you trust it, unpack it yourself and give the folder"
             )
 
+    def room(self, count: int, folder: Path) -> None:
+        """Refuses what says that it unpacks to more bytes than are free: a disk is not filled to find out."""
+        free = shutil.disk_usage(folder).free
+        if min(count, self.limit - self.spent) > free:
+            raise UserError(
+                f"{self.path}: unpacks to {_told(count)}, and only {_told(free)} are free in {folder.parent}:"
+                " make room, or unpack it yourself elsewhere and give the folder"
+            )
+
     def member(self) -> None:
         self.members += 1
         if self.members > MEMBERS:
             raise UserError(f"{self.path}: holds more than {MEMBERS:,} files: unpack it yourself and give the folder")
+
+
+def _told(count: int) -> str:
+    return f"{count:,} bytes" if count < 1 << 20 else f"{count >> 20:,} MiB"
 
 
 class _WriteError(OSError):
@@ -238,6 +252,7 @@ def _unpack_zip(path: Path, folder: Path, budget: _Budget) -> tuple[list[Member]
         infos = archive.infolist()
         if any(info.filename == "[Content_Types].xml" for info in infos):
             raise UserError(f"{path}: is an Office document (.xlsx, .docx), not text: save it as .csv or .tsv")
+        budget.room(sum(info.file_size for info in infos), folder)
         for info in infos:
             name = clean_name(_zip_name(info))
             if info.is_dir() or not name or is_hidden(name):
@@ -353,6 +368,7 @@ def _unpack_tar(path: Path, kind: str, folder: Path, budget: _Budget) -> tuple[l
                     aside.append(name)
                     continue
                 budget.member()
+                budget.room(info.size, folder)
                 target = folder / f"{len(members):06d}"
                 # What a sparse file is said to hold comes from no stream, so it is counted as it is written.
                 _copy(stream, target, budget if info.issparse() else None)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from curate.binary import binary_info, binary_kind
 from curate.lazy import pl
+from curate.naming import placed
 from curate.readers import READERS
 from curate.readers.names import ALIASES, EXTRA_ALIASES, match_names, plain
 from curate.readers.options import ReadOptions
@@ -133,4 +134,6 @@ def _columns(file: File, names: list[str], task: Task, fields: list[str], column
 
 
 def _unreadable(file: File, line: int, reason: str) -> UserError:
-    return UserError(f"{file.name}:{line}: a row of this benchmark can't be read ({reason}); mend it or take it out")
+    return UserError(
+        f"{placed(file.name, line)}: a row of this benchmark can't be read ({reason}); mend it or take it out"
+    )

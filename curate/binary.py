@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from pathlib import Path
 
 from curate.text.decode import FileInfo
-from curate.unchanged import Stamp, blocks
+from curate.unchanged import Stamp, sha256_of
 
 #: Kind -> what errors call it.
 KINDS = {"parquet": "a Parquet file", "xlsx": "an Excel workbook"}
 #: The mark, and the first byte of what follows in all of them: a text may begin with the mark.
 _PARQUET = b"PAR1\x15"
-_BLOCK = 1 << 20
 
 
 def binary_kind(path: Path) -> str | None:
@@ -34,9 +32,5 @@ def binary_kind(path: Path) -> str | None:
 def binary_info(path: Path, name: str, kind: str) -> FileInfo:
     """Size and sha256 of such a file, which errors call `name`."""
     stamp = Stamp.of(name, path)
-    digest = hashlib.sha256()
-    for data in blocks(path, stamp, _BLOCK):
-        digest.update(data)
-    return FileInfo(
-        stamp.bytes, digest.hexdigest(), kind, nul=0, undecodable=0, newline="\n", binary=True, stamp=stamp
-    )
+    sha256 = sha256_of(path, stamp)
+    return FileInfo(stamp.bytes, sha256, kind, nul=0, undecodable=0, newline="\n", binary=True, stamp=stamp)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from typing import Any
 from curate.card.draw import sample_text
 from curate.card.markdown import clip, visible
 from curate.card.words import meaning
-from curate.naming import row_prefixes
+from curate.naming import placed, row_prefixes
 from curate.preview import record_text
 from curate.run import read_local, read_manifest
 from curate.types import RID_BITS, SPLITS, File, UserError
+from curate.work import passing_folder
 
 #: Rows that were rejected in favour of this one: so many are named.
 _SHOWN = 5
@@ -40,8 +40,8 @@ def explain(run: Path, name: str) -> str:
     if sample is None and rejected is None:
         raise UserError(_unknown(run, manifest, name))
     parts = [("", visible(name)), *_outcome(manifest, name, sample, rejected)]
-    with tempfile.TemporaryDirectory(prefix="jingtiao-") as work:
-        recipe, story = _history(run, manifest, name, Path(work))
+    with passing_folder() as work:
+        recipe, story = _history(run, manifest, name, work)
     parts += story
     if rejected is not None:
         if not any(label == "read" for label, _ in story) and rejected["fields"] is not None:
@@ -153,7 +153,7 @@ def _fields_text(fields: dict[str, Any] | None) -> str:
     if fields is None:
         return "(not chosen; its text was not kept)"
     if "raw" in fields:
-        return f"{fields['file']}:{fields['line']}: {clip(fields['raw'])}"
+        return f"{placed(fields['file'], fields['line'])}: {clip(fields['raw'])}"
     return record_text(fields)
 
 

@@ -126,7 +126,7 @@ def _look(hub: Hub) -> tuple[Hub, list[str], list[str]]:
     if hub.folder is not None:
         from curate.sources import folder_files
 
-        names = [name for _, name in folder_files(hub.folder)]
+        names = [name for _, name in folder_files(hub.folder)[0]]
         readme = hub.folder / "README.md"
         card = (
             DatasetCard(readme.read_text(encoding="utf-8"), ignore_metadata_errors=True)

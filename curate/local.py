@@ -12,6 +12,7 @@ from curate.card.measure import leak_columns
 from curate.card.shown import glimpse, merge
 from curate.formatting.render import form_changes, form_verdicts
 from curate.lazy import pl
+from curate.naming import placed
 from curate.readers import READERS
 from curate.readers.options import ReadOptions
 from curate.recipefile import Recipe
@@ -303,8 +304,8 @@ class LocalPass:
                 bad, number, (line, reason, raw) = self._unreadable[split]
                 shown = " ".join(raw.split())[:120]
                 raise UserError(
-                    f"{self._names[number]}:{line}: {bad} of the {read} rows of {split} can't be read; the first "
-                    f"is a case of {reason}: {shown!r}; is this the right file? "
+                    f"{placed(self._names[number], line)}: {bad} of the {read} rows of {split} can't be read; the "
+                    f"first is a case of {reason}: {shown!r}; is this the right file? "
                     "--set source.columns=… names its columns"
                 )
         if not any(self._read.values()):

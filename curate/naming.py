@@ -13,6 +13,11 @@ _WORDS = {
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 
 
+def placed(file: str, line: int) -> str:
+    """`file:line`, or the file alone where no line is known (0), as in a JSON list."""
+    return f"{file}:{line}" if line else file
+
+
 def split_of(word: str) -> str | None:
     """The split that a word is a name of, or None."""
     return _SPLIT_OF.get(word.strip().lower())

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from curate.card.draw import sample_text
 from curate.card.markdown import clip, visible
 from curate.lazy import pl
+from curate.naming import placed
 from curate.recipefile import Recipe
 from curate.rejects import printed_id
 from curate.trace import Stage, as_samples, context_of, kept, read_rows, trace
 from curate.types import SPLITS, File, Records, UserError
 from curate.veil import veil_of
+from curate.work import passing_folder
 
 
 @dataclass
@@ -34,8 +34,8 @@ def preview(recipe: Recipe, sources: list[str], n: int, split: str | None = None
     from curate.pipeline import open_recipe_source
 
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="jingtiao-") as work:
-        source = open_recipe_source(recipe, sources, Path(work))
+    with passing_folder() as work:
+        source = open_recipe_source(recipe, sources, work)
         there = [name for name in SPLITS if any(file.split == name for file in source.files)]
         if split is not None and split not in there:
             raise UserError(f"the source has no {split} split; it has {', '.join(there)}")
@@ -76,7 +76,7 @@ def preview_block(recipe: Recipe, file: File, records: Records) -> list[Row]:
         found[rid].sample = sample_text(sample)
     for reject in records.rejects:
         name = f"{file.prefix}/{reject.rid % (1 << 40):09d}"
-        said = f"rejected by read: {reject.reason} ({file.name}:{reject.line})"
+        said = f"rejected by read: {reject.reason} ({placed(file.name, reject.line)})"
         found[reject.rid] = Row(name, clip(reject.raw), said=[said])
     return [row for _, row in sorted(found.items())]
 

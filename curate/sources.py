@@ -131,10 +131,11 @@ def _open_part(split: str | None, path: Path, workdir: Path, parallel: bool) -> 
     if split is not None and split not in SPLITS:
         raise UserError(f"{split}={label}: there is no split {split!r}, they are {', '.join(SPLITS)}")
     if path.is_dir():
-        found = [_Found(file, name) for file, name in folder_files(path)]
+        files, aside = folder_files(path)
+        found = [_Found(file, name) for file, name in files]
         if not found:
             raise UserError(f"{label}: the folder holds no files, give the folder in which the corpus lies")
-        return _Part(label, split, _pair(found) if parallel else found, single=False)
+        return _Part(label, split, _pair(found) if parallel else found, single=False, aside=aside)
     if not path.exists():
         raise UserError(f"{label}: there is no such file or folder")
     if not path.is_file():
@@ -150,9 +151,13 @@ def _open_part(split: str | None, path: Path, workdir: Path, parallel: bool) -> 
     return _Part(label, split, [_with_sibling(path) if parallel else _Found(path, path.name)], single=True)
 
 
-def folder_files(folder: Path) -> list[tuple[Path, str]]:
-    """Every visible file below a folder by relative name; linked folders are followed, but none twice."""
+def folder_files(folder: Path) -> tuple[list[tuple[Path, str]], list[str]]:
+    """Every visible file below a folder by relative name, and the names of what can't be one.
+
+    Linked folders are followed, but none twice. A pipe, a device or a link to nothing is never opened.
+    """
     found: list[tuple[Path, str]] = []
+    aside: list[str] = []
     seen: set[str] = set()
 
     def refuse(error: OSError) -> None:
@@ -168,9 +173,10 @@ def folder_files(folder: Path) -> list[tuple[Path, str]]:
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in files:
             path = Path(root, name)
-            if not is_hidden(name) and path.is_file():
-                found.append((path, told_name(path.relative_to(folder).as_posix())))
-    return sorted(found, key=lambda entry: entry[1])
+            if not is_hidden(name):
+                told = told_name(path.relative_to(folder).as_posix())
+                found.append((path, told)) if path.is_file() else aside.append(told)
+    return sorted(found, key=lambda entry: entry[1]), aside
 
 
 # ---- parallel files
@@ -328,7 +334,7 @@ def _sniff_all(found: list[_Found], file_rows: bool, binary: bool) -> dict[Path,
             raise
         except UserError as error:
             if file_rows and os.access(path, os.R_OK):
-                infos[path] = no_text(path, error.messages[0])
+                infos[path] = no_text(path, name, error.messages[0])
             else:
                 errors += error.messages
     if errors:

@@ -7,6 +7,7 @@ another number. So a block is handed on only if both are as they were after it w
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.types import UserError
+
+#: Bytes hashed at a time.
+_HASHED = 1 << 20
 
 
 class Changed(UserError):
@@ -68,6 +72,14 @@ def blocks(path: Path, stamp: Stamp | None, size: int) -> Iterator[bytes]:
     # What was read is checked; that nothing is missing, its size tells.
     if stamp is not None and count != stamp.bytes:
         raise Changed(stamp.name)
+
+
+def sha256_of(path: Path, stamp: Stamp) -> str:
+    """The hash of a file that nobody parses. Raises Changed as `blocks` does."""
+    digest = hashlib.sha256()
+    for data in blocks(path, stamp, _HASHED):
+        digest.update(data)
+    return digest.hexdigest()
 
 
 @contextmanager

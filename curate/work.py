@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from curate.types import UserError
 
@@ -128,6 +129,19 @@ def work_folder(place: Path) -> Iterator[Work]:
         with suppress(OSError):  # not empty: the run stands there, or something else came in meanwhile
             for folder in made:
                 folder.rmdir()
+
+
+@contextmanager
+def passing_folder() -> Generator[Path, None, None]:
+    """Where archives are unpacked while rows are only shown; made by what first unpacks one, removed in the end.
+
+    So a killed process leaves nothing where no archive was given.
+    """
+    folder = Path(gettempdir()) / f"jingtiao-{secrets.token_hex(8)}"
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _lock(folder: Path, place: Path) -> int:

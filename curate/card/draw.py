@@ -18,6 +18,7 @@ from curate.card.numbers import count as _n
 from curate.card.numbers import part_of as _part
 from curate.card.numbers import with_share as _with_share
 from curate.card.words import meaning, words
+from curate.naming import placed
 from curate.tables import funnel
 from curate.tasks import TASKS
 from curate.types import SPLITS
@@ -360,7 +361,7 @@ def _record(fields: dict[str, Any] | None, w: Words) -> str:
     if fields is None:
         return w["not_chosen"]
     if "raw" in fields:
-        return f"{fields['file']}:{fields['line']}: {fields['raw']}"
+        return f"{placed(fields['file'], fields['line'])}: {fields['raw']}"
     shown = {name: value for name, value in fields.items() if value not in (None, "", [])}
     limit = 240 // max(1, len(shown))
     return " / ".join(f"{name}: {_short(value, limit)}" for name, value in shown.items())

@@ -26,6 +26,8 @@ from curate.types import UserError
 
 _ID = re.compile(r"[A-Za-z_\-]{0,12}\d+")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+#: No table has as many columns: what is left of a line stays in the last cell.
+_WIDEST = 4096
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,6 @@ def find_delimiter(lines: list[str]) -> str:
 
 def _cells(lines: list[str], delimiter: str) -> list[list[str]]:
     if delimiter == "\t":
-        return [line.split("\t") for line in lines]
+        return [line.split("\t", _WIDEST) for line in lines]
     rows = [cells for cells, *_ in csv_rows(lines, 1, Counter()) if isinstance(cells, list)]
     return rows or [line.split(",") for line in lines]

@@ -70,11 +70,13 @@ def _read(
     row, empty = 0, True
     for block in blocks:
         counts["blank_lines"] += block.blank
+        if not block.rows:
+            continue  # nothing but blank lines, which are counted with the next rows
         yield _records(file, options, layout, block, row, counts)
         row += block.rows
         empty = False
-    if empty:
-        yield _records(file, options, layout, Block([], [], [], None, [], 0, 0), 0, counts)
+    if empty or any(counts.values()):
+        yield _records(file, options, layout, Block([], [], [], None, [], 0, 0), row, counts)
 
 
 def _csv_blocks(lines: Iterable[str], line: int, width: int, size: int, limit: int | None) -> Iterator[Block]:

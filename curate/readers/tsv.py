@@ -96,7 +96,10 @@ def _columns(data: bytes, width: int) -> pl.DataFrame | None:
 
     A row that is too short would have nulls; with none, all that is left to go wrong is that something was dropped (a
     carriage return, a byte order mark, a blank line, a cell too many): then the bytes of the cells don't add up.
+    polars makes columns of all cells of the first line, asked for or not, and a line may be nothing but tabs.
     """
+    if data[: data.find(b"\n") + 1 or None].count(b"\t") != width - 1:
+        return None
     schema = {str(i): pl.String for i in range(width)}
     try:
         frame = pl.read_csv(data, separator="\t", quote_char=None, has_header=False, schema=schema)
@@ -122,23 +125,25 @@ def _block(part: list[str], line: int, width: int) -> Block:
     if not wrong.any():
         return Block(raw, index.alias("row"), index + line, None, [], 0, len(part))
     # Only the lines that are not as wide as the others are looked at one by one: blank, too few or too many columns.
-    blanks = [i for i in wrong.arg_true().to_list() if "\t" not in part[i] and not part[i].strip()]
-    skip = pl.Series([False]).new_from_index(0, len(part)).scatter(blanks, True) if blanks else None
+    # Empty ones are known without a look: a file may end in millions of them.
+    blank = raw.str.len_bytes() == 0
+    odd = (wrong & ~blank).arg_true().to_list()
+    if spaces := [i for i in odd if "\t" not in part[i] and not part[i].strip()]:
+        blank = blank.scatter(spaces, True)
     # A blank line gets its predecessor's number (-1 at the start), and is filtered out below.
-    where = index if skip is None else (~skip).cast(pl.Int64).cum_sum() - 1
+    where = (~blank).cast(pl.Int64).cum_sum() - 1
     bad = []
-    blank_set = set(blanks)
-    for i in wrong.arg_true().to_list():
-        if i not in blank_set:
-            reason = "too_few_columns" if part[i].count("\t") < width - 1 else "too_many_columns"
-            bad.append((where[i], reason, part[i], line + i))
+    for i in sorted(set(odd).difference(spaces)):
+        reason = "too_few_columns" if part[i].count("\t") < width - 1 else "too_many_columns"
+        bad.append((where[i], reason, part[i], line + i))
     good = ~wrong
+    blanks = int(blank.sum())
     return Block(
         raw.filter(good),
         where.filter(good),
         index.filter(good) + line,
         None,
         bad,
-        len(blanks),
-        len(part) - len(blanks),
+        blanks,
+        len(part) - blanks,
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from curate.ahead import Behind
 from curate.lazy import pl
 from curate.types import UserError
-from curate.unchanged import Stamp, blocks
+from curate.unchanged import Stamp, blocks, sha256_of
 
 #: Bytes read at a time; fewer while they are only looked at, so that their memory stays in the cache.
 BLOCK = 4 << 20
@@ -164,10 +164,10 @@ def sniff(path: Path, name: str | None = None, block: int = SNIFF_BLOCK) -> File
     )
 
 
-def no_text(path: Path, problem: str) -> FileInfo:
+def no_text(path: Path, name: str, problem: str) -> FileInfo:
     """The info of a file that `sniff` refused; its bytes count for the run's fingerprint all the same."""
-    data = path.read_bytes()
-    return FileInfo(len(data), hashlib.sha256(data).hexdigest(), "", 0, 0, "\n", problem)
+    stamp = Stamp.of(name, path)
+    return FileInfo(stamp.bytes, sha256_of(path, stamp), "", 0, 0, "\n", problem, stamp=stamp)
 
 
 def read_blocks(path: Path, info: FileInfo, block: int = BLOCK) -> Iterator[str]:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from helpers import command, curate, differing, recipe_file, tree
 
+from curate.recipefile import load_recipe
 from curate.types import UserError
 from curate.work import work_folder
 
@@ -304,6 +305,29 @@ def test_interrupted_with_slices(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(KeyboardInterrupt, match=r"^$"):
             curate(bench.recipe, bench.run, f"train={bench.source}")
     assert bench.left() == set()
+
+
+# ---- rows that are only shown
+
+
+def test_showing_rows_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No folder is made where nothing is unpacked, so none is left by a kill; another is for its owner alone."""
+    from curate import preview
+
+    packed = shutil.make_archive(str(bench.place / "packed"), "gztar", bench.source.parent)
+    seen: list[list[int]] = []
+
+    def look(*arguments: Any) -> list[preview.Row]:
+        folders = [path for path in (bench.folder / "tmp").rglob("*") if path.is_dir() and not [*path.glob("*/")]]
+        seen.append([path.stat().st_mode & 0o777 for path in folders])
+        return [preview.Row("a", "a")]
+
+    monkeypatch.setattr("tempfile.tempdir", str(bench.folder / "tmp"))
+    monkeypatch.setattr(preview, "preview_block", look)
+    for source in (bench.source, packed):
+        assert "a" in preview.preview(load_recipe(str(bench.recipe)), [str(source)], 1)
+        assert list((bench.folder / "tmp").iterdir()) == []
+    assert seen == [[], [0o700]]
 
 
 # ---- two at once
