@@ -58,11 +58,13 @@ def plain(name: str) -> str:
     return name.partition("~")[0].partition("#")[0]
 
 
-def why_absent(name: str, run: Path) -> str:
-    """Why a run hasn't written an id that another has."""
-    there, gone = written(run), {}
-    for row in rejects(run):
-        gone.setdefault(row["id"], f"{row['step']}:{row['reason']}")
+def why_gone(run: Path) -> dict[str, str]:
+    """The first thing that was said of each reject of a run."""
+    return {row["id"]: f"{row['step']}:{row['reason']}" for row in reversed(rejects(run))}
+
+
+def why_absent(name: str, there: dict[str, Any], gone: dict[str, str]) -> str:
+    """Why a run, which has written `there`, hasn't written an id that another has."""
     for each in (name, plain(name)):
         if each in gone and each not in there:
             return gone[each]
@@ -75,14 +77,14 @@ def recount(one: Path, other: Path) -> dict[str, Any]:
     a, b = written(one), written(other)
     both = a.keys() & b.keys()
     changed = {name for name in both if a[name][1] != b[name][1]}
-    gone = [{row["id"]: f"{row['step']}:{row['reason']}" for row in reversed(rejects(run))} for run in (one, other)]
+    gone = [why_gone(run) for run in (one, other)]
     idle = [{name: why for name, why in side.items() if name not in a and name not in b} for side in gone]
     moved = Counter((a[name][0], b[name][0]) for name in both if a[name][0] != b[name][0])
     return {
         "same": len(both) - len(changed | {name for name in both if a[name][0] != b[name][0]}),
         "common": len(both),
-        "lost": Counter((a[name][0], why_absent(name, other)) for name in a.keys() - b.keys()),
-        "added": Counter((b[name][0], why_absent(name, one)) for name in b.keys() - a.keys()),
+        "lost": Counter((a[name][0], why_absent(name, b, gone[1])) for name in a.keys() - b.keys()),
+        "added": Counter((b[name][0], why_absent(name, a, gone[0])) for name in b.keys() - a.keys()),
         "moved": moved,
         "changed": len(changed),
         "fields": Counter(part for name in changed for part in parts_changed(a[name][1], b[name][1])),
