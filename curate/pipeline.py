@@ -37,6 +37,7 @@ from curate.work import work_folder
 from curate.writing import write_slices
 
 if TYPE_CHECKING:
+    from curate.formatting.templates import TemplateSet
     from curate.hub import Fetched, Hub
     from curate.text.tokens import TokenCounter
 
@@ -76,19 +77,8 @@ def curate_recipe(
         report("reading the source")
         source = open_recipe_source(recipe, sources, work.source)
         used = versions.of(recipe, source)
-        sha = fingerprint(
-            {
-                "recipe": recipe.sha256,
-                "overrides": recipe.told_overrides,
-                "templates": templates.sha256,
-                "seed": seed,
-                "limit": limit,
-                "lang": lang,
-                "sources": [_identity(file, source) for file in source.files],
-                "versions": used,
-                "tokenizer": tokens.sha256 if tokens else None,
-            }
-        )
+        chosen = {"seed": seed, "limit": limit, "lang": lang}
+        sha = _fingerprint(recipe, source, templates, tokens, used, chosen)
         finished = check_place(place, sha, force)
         if finished is not None:
             return RunResult(place, "up to date", sha, finished, export(place, formats, report))
@@ -113,9 +103,7 @@ def curate_recipe(
         in_passing(prepare)
         written = write_slices(recipe, context, templates, local, state, tally, run, Store(work.keys, budget.store))
         options = {
-            "seed": seed,
-            "limit": limit,
-            "lang": lang,
+            **chosen,
             "versions": used | ({"tokenizer": tokens.sha256[:16]} if tokens else {}),
             "started": started,
             "sources": sources,
@@ -196,6 +184,28 @@ def _with_origins(source: Source, fetched: list[Fetched]) -> Source:
     files = [replace(file, reader="rows" if "split" in origins.get(file.path, {}) else None) for file in source.files]
     ignored = sorted({*source.ignored, *(name for one in fetched for name in one.aside)})
     return replace(source, files=files, ignored=ignored, origins=origins)
+
+
+def _fingerprint(
+    recipe: Recipe,
+    source: Source,
+    templates: TemplateSet,
+    tokens: TokenCounter | None,
+    used: dict[str, str],
+    chosen: dict[str, Any],
+) -> str:
+    """sha256 of everything that decides the run's bytes; `chosen` is what the command line said besides."""
+    return fingerprint(
+        {
+            "recipe": recipe.sha256,
+            "overrides": recipe.told_overrides,
+            "templates": templates.sha256,
+            **chosen,
+            "sources": [_identity(file, source) for file in source.files],
+            "versions": used,
+            "tokenizer": tokens.sha256 if tokens else None,
+        }
+    )
 
 
 def _identity(file: Any, source: Source) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Options(BaseModel):
 def columns(options: Options, task: Task) -> set[str]:
     if options.threshold == "off":
         return set()
-    return {key_column(field, "key") for field in (*task.leak_key, *_fixed(task))}
+    return {key_column(field, "key") for field in (*task.leak_key, *fixed_fields(task))}
 
 
 def texts(options: Options, task: Task) -> frozenset[str]:
@@ -64,9 +64,17 @@ def texts(options: Options, task: Task) -> frozenset[str]:
     return frozenset(() if options.threshold == "off" else task.leak_key)
 
 
-def _fixed(task: Task) -> list[str]:
+def fixed_fields(task: Task) -> list[str]:
     """The fields that must be the same: of one passage every question stays, of one text every target."""
     return [name for name in (*task.key, "target") if name in task.fields and name not in task.leak_key]
+
+
+def kept_apart(task: Task, within: str | None) -> pl.Expr:
+    """One u64 for what must be the same in two rows that may be alike: those fields, and the label where it counts."""
+    parts = [pl.col(key_column(field, "key")).fill_null(0) for field in fixed_fields(task)]
+    if task.has_labels and (within == "label" or task.name == "pair"):
+        parts.append(pl.col("label").to_physical().cast(pl.UInt64).fill_null(2**32))
+    return combine(pl.lit(0, pl.UInt64), *parts)
 
 
 def threshold_of(options: Options, task: Task) -> float:
@@ -104,11 +112,8 @@ def judge(
     if options.threshold == "off":
         return verdicts(keys.clear())
     task = context.task
-    kept_apart = [pl.col(key_column(field, "key")).fill_null(0) for field in _fixed(task)]
-    if task.has_labels and (options.within == "label" or task.name == "pair"):
-        kept_apart.append(pl.col("label").to_physical().cast(pl.UInt64).fill_null(2**32))
     text = group_hash(task.leak_key, "key", task.symmetric).fill_null(0)
-    rows = keys.select("rid", "split", text=text, apart=combine(pl.lit(0, pl.UInt64), *kept_apart))
+    rows = keys.select("rid", "split", text=text, apart=kept_apart(task, options.within))
     rows = rows.select("rid", group=within_split(pl.col("apart")), text="text")
     rows = rows.with_columns(unit=combine(pl.col("text"), pl.col("group")))
     firsts = rows.filter(pl.col("unit").is_first_distinct())

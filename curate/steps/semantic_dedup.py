@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from curate.lazy import pl
 from curate.near import NUMBER
 from curate.steps import Context, verdicts
+from curate.steps.near_dedup import fixed_fields, kept_apart
 from curate.tasks import Task
 from curate.text.hashing import combine, hash_series
 from curate.text.keys import key_column, key_text, within_split
@@ -29,17 +30,12 @@ class Options(BaseModel):
 
 
 def columns(options: Options, task: Task) -> set[str]:
-    return {key_column(field, "key") for field in _fixed(task)}
+    return {key_column(field, "key") for field in fixed_fields(task)}
 
 
 def texts(options: Options, task: Task) -> frozenset[str]:
     """The fields whose comparison keys it reads, for the numbers in them."""
     return frozenset(task.leak_key)
-
-
-def _fixed(task: Task) -> list[str]:
-    """The fields that must be the same, as near_dedup has it."""
-    return [name for name in (*task.key, "target") if name in task.fields and name not in task.leak_key]
 
 
 def figures(options: Options, task: Task) -> dict[str, Any]:
@@ -64,10 +60,7 @@ def judge(
     from curate.semantic import Alike
 
     task = context.task
-    apart = [pl.col(key_column(field, "key")).fill_null(0) for field in _fixed(task)]
-    if task.has_labels and (options.within == "label" or task.name == "pair"):
-        apart.append(pl.col("label").to_physical().cast(pl.UInt64).fill_null(2**32))
-    rows = keys.select("rid", "split", apart=combine(pl.lit(0, pl.UInt64), *apart))
+    rows = keys.select("rid", "split", apart=kept_apart(task, options.within))
     rows = rows.select("rid", group=within_split(pl.col("apart")))
     vectors, hashes, told = _embedded(records(rows["rid"]), options, task)
     rows = rows.join(told, on="rid", maintain_order="left")
