@@ -9,9 +9,15 @@ from collections.abc import Iterable, Iterator
 
 #: A quoted field that runs over more lines than this was never meant to: a stray quote opened it.
 MAX_LINES = 500
+#: Nor has any row as many cells, each of which is an object; a text of as many commas is too long in any case.
+MAX_COMMAS = 1 << 20
 
 
 class _TooLong(Exception):
+    pass
+
+
+class _TooWide(Exception):
     pass
 
 
@@ -40,6 +46,8 @@ def csv_rows(
                 ended = True
                 return
             pulled.append(line)
+            if len(line) > MAX_COMMAS and line.count(",") > MAX_COMMAS:
+                raise _TooWide
             yield line + "\n"
 
     number = first_line
@@ -55,6 +63,8 @@ def csv_rows(
                 reason = "unclosed_quote"
         except _TooLong:
             reason = "unclosed_quote"
+        except _TooWide:
+            reason = "too_many_columns" if len(pulled) == 1 else "unclosed_quote"
         except csv.Error:
             reason = "stray_carriage_return"
         if reason:

@@ -92,12 +92,13 @@ def test_a_line_of_200_megabytes(what: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mark", ["\t", ","], ids=["TSV", "CSV"])
 @pytest.mark.parametrize("at", [20, 3000], ids=["in the head", "below it"])
-def test_a_line_of_ten_million_columns(at: int, tmp_path: Path) -> None:
+def test_a_line_of_ten_million_columns(at: int, mark: str, tmp_path: Path) -> None:
     """It is one reject, and no columns are made of it; others are read as if it were not there."""
     source = tmp_path / "train.tsv"
-    lines = rows_of(4000).split("\n")
-    lines.insert(at, "\t字" * 10_000_000)
+    lines = rows_of(4000).replace("\t", mark).split("\n")
+    lines.insert(at, f"{mark}字" * 10_000_000)
     source.write_text("\n".join(lines), encoding="utf-8")
     code, said, peak = peak_of(tmp_path, "recipe", "lcqmc", "--source", source, "--set", "segment.as=off")
     assert code == 0, said
