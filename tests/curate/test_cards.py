@@ -22,7 +22,8 @@ COMMITTED = REPOSITORY / "data_cards"
 #: Where the keys of card.json are what is in the data: splits, labels, reasons, fields …; `*` is one of them.
 NAMED_BY_DATA = set(
     """
-    .labels .labels.* .label_words .splits .duplicates .duplicates.*.reasons .leaks.before .leaks.before.* .leaks.after
+    .labels .labels.* .label_words .splits .duplicates .duplicates.*.reasons
+    .duplicates.*.sizes .near.splits .leaks.before .leaks.before.* .leaks.after
     .leaks.after.* .lengths .lengths.* .templates .segmentation.top .sources[].repaired .sources[].encodings .versions
     .steps[].reasons .steps[].flags .steps[].notes .steps[].changes
     """.split()  # noqa: SIM905
