@@ -161,7 +161,8 @@ def test_lcqmc_recount(corpora: Path, tmp_path: Path) -> None:
     assert sum(steps_of(run, "exact_dedup", "train")["reasons"].values()) == len(left) - len(set(left))
     dev = (corpora / "lcqmc" / "dev.txt").read_text(encoding="utf-8").split("\n")[:-1]
     known = {key_of(dict(zip("ab", line.split("\t"), strict=False)), ("a", "b"), "text", True) for line in dev}
-    assert steps_of(run, "leak_check", "train")["reasons"] == {"in_test": 0, "in_validation": len(known & set(left))}
+    leaks = {reason: n for reason, n in steps_of(run, "leak_check", "train")["reasons"].items() if n}
+    assert leaks == {"in_validation": len(known & set(left))}
     written = manifest(run)["splits"]
     assert written["train"]["written"] == len(set(left) - known)
     assert written["validation"]["written"] == 8802
