@@ -30,14 +30,11 @@ _BLOCK_ROWS = 65_536
 
 def sha256_of(path: str) -> str:
     """The hash of a benchmark's file. Raises UserError if it can't be read."""
-    digest = hashlib.sha256()
     try:
         with Path(path).open("rb") as stream:
-            while part := stream.read(1 << 20):
-                digest.update(part)
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{path}: the benchmark can't be read ({error.strerror}); name a file of texts") from None
-    return digest.hexdigest()
 
 
 def read_benchmark(path: str, task: Task, fields: list[str], columns: dict[str, str]) -> pl.DataFrame:

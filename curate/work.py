@@ -34,7 +34,8 @@ class Work:
         self.keys = folder / "keys"
         self._old = folder / "old"
         self._slices = folder / "slices"
-        self._claimed = False
+        #: Whether the slices are this run's: before that they may be those of another one, killed here.
+        self.claimed = False
 
     def take_over(self) -> None:
         """Clear up after a killed process: all but its slices goes, and an older run that it was replacing returns."""
@@ -48,7 +49,7 @@ class Work:
         """The folder in which slices wait; those of a killed process stay there if they are of the same run."""
         if self.refused:
             raise self.refused
-        self._claimed = True
+        self.claimed = True
         mark = self._slices / "fingerprint"
         if not mark.is_file() or mark.read_text(encoding="utf-8") != fingerprint:
             shutil.rmtree(self._slices, ignore_errors=True)
@@ -80,11 +81,6 @@ class Work:
             (self.folder / "lock").unlink(missing_ok=True)
             with suppress(OSError):  # not empty: another process was quick to take it
                 self.folder.rmdir()
-
-    @property
-    def claimed(self) -> bool:
-        """Whether the slices are this run's: before that they may be those of another one, killed here."""
-        return self._claimed
 
 
 @contextmanager

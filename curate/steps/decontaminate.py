@@ -11,10 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from curate.lazy import pl
 from curate.steps import Context, Outcome, verdicts
-from curate.steps.leak_check import fixed_fields, text_fields
+from curate.steps.leak_check import apart, text_fields, thresholds
 from curate.steps.near_dedup import compared, number_or
 from curate.tasks import TASKS, Task
-from curate.text.hashing import combine
 from curate.text.keys import group_hash, key_column, key_frame
 
 if TYPE_CHECKING:
@@ -86,20 +85,18 @@ def _read(
     texts = pl.concat(tables)
     # Which file a text was read from first must not show.
     once = texts.unique("group").sort("group")
-    near, coverage = (None if value == "off" else float(value) for value in (options.near, options.coverage))
-    known = Known(once["text"], once["apart"].to_numpy(), near, coverage)
+    known = Known(once["text"], once["apart"].to_numpy(), *thresholds(options))
     return Benchmarks(texts.select("group", "file").unique().sort("group", "file"), once["group"], known)
 
 
 def _keyed(rows: pl.DataFrame, options: Options, task: Task) -> pl.DataFrame:
     """`rid`, `group` (what is compared, as one u64), `apart` (what must be the same) and `text` of the rows."""
     fields, texts = options.key or list(task.leak_key), text_fields(options.key, task)
-    fixed = [pl.col(key_column(field, "key")).fill_null(0) for field in fixed_fields(options.key, task)]
     keys = key_frame(rows, task.fields, {key_column(field, "key") for field in fields}, frozenset(texts))
     return keys.select(
         "rid",
         group=group_hash(tuple(fields), "key", task.symmetric),
-        apart=combine(pl.lit(1, pl.UInt64), *fixed) if fixed else pl.lit(0, pl.UInt64),
+        apart=apart(options.key, task),
         text=compared(keys, task, "count", texts),
     )
 

@@ -58,7 +58,7 @@ def fixed_fields(key: list[str], task: Task) -> list[str]:
     return [field for field in key if field not in text_fields(key, task)]
 
 
-def thresholds(options: Options) -> tuple[float | None, float | None]:
+def thresholds(options: Any) -> tuple[float | None, float | None]:
     """`near` and `coverage`, None for off."""
     near, coverage = (None if value == "off" else float(value) for value in (options.near, options.coverage))
     return near, coverage
@@ -84,7 +84,7 @@ def collect(
     from curate.known import Known, blocks
 
     task = context.task
-    rows = keys.select("rid", "split", group=meeting_group(options, task), apart=_apart(options, task))
+    rows = keys.select("rid", "split", group=meeting_group(options, task), apart=apart(options.key, task))
     moved = alive.filter(pl.col("split") != "train").select("rid")
     evaluation = rows.filter((pl.col("split") != "train") | pl.col("rid").is_in(moved["rid"].implode()))
     if not len(evaluation) or rows["split"].n_unique() + bool(len(moved)) < 2:
@@ -106,9 +106,9 @@ def meeting_group(options: Options, task: Task) -> pl.Expr:
     return group_hash(tuple(options.key or task.leak_key), options.by, task.symmetric)
 
 
-def _apart(options: Options, task: Task) -> pl.Expr:
-    """One u64 for the fields that must be the same."""
-    fixed = [pl.col(key_column(field, "key")).fill_null(0) for field in fixed_fields(options.key, task)]
+def apart(key: list[str], task: Task) -> pl.Expr:
+    """One u64 for the fields of a key that must be the same."""
+    fixed = [pl.col(key_column(field, "key")).fill_null(0) for field in fixed_fields(key, task)]
     return combine(pl.lit(1, pl.UInt64), *fixed) if fixed else pl.lit(0, pl.UInt64)
 
 
