@@ -46,7 +46,8 @@ _PARTS = (
     ("rows to be shown, chosen", "curate.card.shown", "Shown.__init__"),
     ("lengths, labels", "curate.card.measure", "Measure.records"),
     ("templates", "curate.card.measure", "Measure.rendered"),
-    ("words", "curate.card.measure", "Measure.words"),
+    ("words counted", "curate.steps.segment", "count_words"),
+    ("words of all slices", "curate.card.measure", "Measure.words"),
     ("rejects to be shown", "curate.card.shown", "Shown.rejects"),
     ("card.json", "curate.result", "card_data"),
     ("card.html, README.md, figures", "curate.result", "draw_card"),
@@ -61,12 +62,11 @@ def main(rows: str = "1000000", times: str = "3") -> None:
         for threshold in ("off", "0.8"):
             told = json.loads(_elsewhere("timed", threshold, folder, run))
             seconds, raised = ({name: cost[k] for name, cost in told["card"].items()} for k in (0, 1))
-            print(
-                f"\n{int(rows):,} rows, near_dedup {threshold}: {told['run']:.1f} s of CPU, peak {told['peak']:.0f} MB"
+            head = (
+                f"{int(rows):,} rows, near_dedup {threshold}: {told['run']:.1f} s of CPU, peak {told['peak']:.0f} MB"
             )
-            print(
-                f"of these for the card: {sum(seconds.values()):.1f} s, and {sum(raised.values()):.0f} MB of the peak\n"
-            )
+            print(f"\n{head}")
+            print(f"for the card: {sum(seconds.values()):.1f} s, and {sum(raised.values()):.0f} MB of the peak\n")
             print("| part | CPU s | raised the peak by MB |\n|---|---:|---:|")
             print("\n".join(f"| {name} | {seconds[name]:.2f} | {raised[name]:.0f} |" for name in seconds))
         print()
@@ -83,11 +83,12 @@ def _elsewhere(*words: str) -> str:
 
 def write(rows: str, folder: str) -> None:
     """The source and the recipe."""
+    (Path(folder) / "source").mkdir()
     lines = generate(int(rows))
     few = len(lines) // 50
     for name, texts in {"dev": lines[:few], "test": lines[few : 2 * few], "train": lines[2 * few :]}.items():
         body = "".join(f"{text}\t{k % 2}\n" for k, text in enumerate(texts))
-        (Path(folder) / f"{name}.tsv").write_text(f"text\tlabel\n{body}", encoding="utf-8")
+        (Path(folder) / "source" / f"{name}.tsv").write_text(f"text\tlabel\n{body}", encoding="utf-8")
     (Path(folder) / "lines.yaml").write_text(_RECIPE, encoding="utf-8")
 
 
@@ -107,7 +108,7 @@ def timed(threshold: str, folder: str, out: str) -> None:
         setattr(holder, last, _clocked(getattr(holder, last), spent[name]))
     recipe = load_recipe(f"{folder}/lines.yaml", [f"near_dedup.threshold={threshold}"])
     start = time.process_time()
-    curate_recipe(recipe, [folder], out=Path(out), workers=1, force=True)
+    curate_recipe(recipe, [f"{folder}/source"], out=Path(out), workers=1, force=True)
     print(json.dumps({"run": time.process_time() - start, "peak": _peak(), "card": spent}))
 
 
