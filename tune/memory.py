@@ -93,7 +93,9 @@ SAVED: tuple[Saved, ...] = (
     Saved("adapters: before and after the activation", "inner", _SAME, _SAME, ("adapter",)),
     # With a block mask the prefix's part is worked out apart: the other's result, and weights of the few keys.
     Saved("attention: its result without the prefix", "q", _SAME, _SAME, ("joined_prefix",)),
-    Saved("weights of the prefix's keys", "weights", _FP32, _SAME, ("joined_prefix",)),
+    Saved("weights of the prefix's keys", "weights", _FP32, _FP32, ("joined_prefix",)),
+    Saved("weights of the prefix's keys, rounded", "weights", _SAME, _SAME, ("joined_prefix",)),
+    Saved("scores of the prefix's keys, beside the log-sum-exp", "scores", _FP32, _FP32, ("joined_prefix",)),
     # A loop over samples copies the prefix to each and makes masks.
     Saved("prefix before each sample's k and v", "prefixes", _SAME, _NONE, ("looped_prefix",)),
     Saved("each sample's mask", "mask", _SAME, _NONE, ("looped_prefix",)),
@@ -255,6 +257,7 @@ def saved_bytes(shape: Shape, setting: Setting) -> int:
         "prefixes": setting.prefix / setting.length * 2 * shape.kv_heads * shape.head_dim,
         "mask": setting.prefix + setting.length,
         "weights": setting.prefix * shape.heads,
+        "scores": (setting.prefix + 1) * shape.heads,
     }
     total = 0.0
     for saved in SAVED:
