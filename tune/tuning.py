@@ -157,7 +157,8 @@ def prepare(
     import torch
 
     from tune.data import tokenise
-    from tune.memory import Device, Shape
+    from tune.device import Device
+    from tune.memory import Shape
     from tune.methods import METHODS
     from tune.model import check_method, load, probe
     from tune.objectives import cut_at_samples, unwrapped

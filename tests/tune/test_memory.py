@@ -15,18 +15,15 @@ from hypothesis import strategies as st
 from rows_of_tokens import random_tokens
 
 from tune.config import resolve
+from tune.device import GIB, Device, free_memory, size
 from tune.memory import (
     CHUNK_LOGITS,
-    GIB,
     LINEARS,
     PARTS,
-    Device,
     Setting,
     Shape,
     estimate,
-    free_memory,
     saved_bytes,
-    size,
 )
 from tune.methods import METHODS
 from tune.objectives import cut_at_samples, hidden_states, unwrapped
