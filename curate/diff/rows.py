@@ -254,7 +254,7 @@ def _samples(side: Side, rows: set[int]) -> dict[int, dict[str, Any]]:
 def _text(sample: dict[str, Any] | None, other: dict[str, Any] | None, veil: Callable[[str], str]) -> str | None:
     """A sample as it is told to a model, or where the other run's is the same, what of its meta is not."""
     from curate.card.draw import sample_text
-    from curate.card.markdown import clip
+    from jingtiao.markdown import clip
 
     if sample is None:
         return None
