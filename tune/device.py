@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from jingtiao.memory import free_memory
 
 GIB = 1 << 30
 
@@ -29,22 +28,6 @@ class Device:
             facts = torch.cuda.get_device_properties(device)
             return cls("cuda", facts.name, facts.total_memory, dtype.itemsize)
         return cls(device.type, device.type.upper(), free_memory(), dtype.itemsize)
-
-
-def free_memory() -> int:
-    """Bytes that this machine, or this container, could still give; where no one says, all that it has."""
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    found = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(encoding="utf-8"), re.MULTILINE)
-    free = int(found[1]) << 10 if found else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text(encoding="utf-8").strip()
-        used = int((group / "memory.current").read_text(encoding="utf-8"))
-        return min(free, max(0, int(limit) - used)) if limit != "max" else free
-    except (OSError, ValueError):
-        return free
 
 
 def size(bytes_: float) -> str:

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows_of_tokens import random_tokens
 
+from jingtiao.memory import free_memory
 from tune.config import resolve
-from tune.device import GIB, Device, free_memory, size
+from tune.device import GIB, Device, size
 from tune.memory import (
     CHUNK_LOGITS,
     LINEARS,
