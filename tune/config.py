@@ -233,10 +233,11 @@ def _note_unread(method: Any, asked: set[str], methods: Iterable[Any], notes: li
         notes.append(f"method {method.name} doesn't read {', '.join(unread)} ({others[unread[0]]} does)")
 
 
-def default_out(run: Run, config: Config) -> Path:
-    """`tunings/<run>-<model>-<method>`; of the model's path or hub name only the last part, made safe for a file."""
+def default_out(run: Run, config: Config, what: str | None = None) -> Path:
+    """`tunings/<run>-<model>-<method>`, or `what` in the method's place; of the model's path or hub name only the last
+    part, made safe for a file."""
     model = config.model if config.model == TINY else Path(config.model).resolve().name
-    return Path("tunings") / "-".join(_safe(part) for part in (run.name, model, config.method))
+    return Path("tunings") / "-".join(_safe(part) for part in (run.name, model, what or config.method))
 
 
 def _safe(name: str) -> str:

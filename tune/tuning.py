@@ -75,8 +75,8 @@ def tune(
     splits = evaluated_splits(run, config, notes)
     if lock is None:
         begin(out)
-    write_local(out, run, finished=False)
     write_lock(config, out, work.hashes)
+    write_local(out, run, finished=False)
     work.plan.write(out)
 
     if config.eval == "both" and splits and not (resume and read_evaluation(out, "base")):
