@@ -7,14 +7,16 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from typing import NoReturn
 
 # The imports alone make a hundred thousand objects that stay: looking through them time and again frees nothing.
 gc.set_threshold(50_000)
 
-from curate.cli import INTERRUPTED, main  # noqa: E402
+from curate.cli import main  # noqa: E402
+from jingtiao.commandline import INTERRUPTED  # noqa: E402
 
 
-def leave(code: int) -> None:
+def leave(code: int) -> NoReturn:
     """End the process without taking the interpreter apart, which takes as long as reading a hundred thousand rows.
 
     It also keeps the code: after Ctrl-C while a library was being imported, CPython would end by the signal itself.

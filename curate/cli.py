@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,17 +10,13 @@ import typer
 
 from curate.progress import Progress
 from curate.types import UserError
+from jingtiao import commandline
+from jingtiao.commandline import print_json, print_text
 
 if TYPE_CHECKING:
     from curate.recipefile import Recipe
 
 PROG = "python -m curate"
-#: The exit code after Ctrl-C.
-INTERRUPTED = 130
-
-#: What the machine refuses, through no bug of ours: said in one line, like wrong input.
-_MACHINE_NAMES = "ENOSPC EDQUOT EACCES EPERM EROFS ENOENT EISDIR ENOTDIR ENAMETOOLONG EMFILE EFBIG EIO"
-_MACHINE = {getattr(errno, name) for name in _MACHINE_NAMES.split() if hasattr(errno, name)}
 
 app = typer.Typer(
     help="Recipes for Chinese corpora: from the files as published to instruction data, with every row accounted for.",
@@ -56,7 +48,7 @@ def list_recipes(as_json: Json = False) -> None:
 
     found = listed()
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         print_table(["name", "task", "title", "version", "licence"], [list(row.values()) for row in found])
 
@@ -73,7 +65,7 @@ def show(
     if schema:
         from curate.recipefile import recipe_schema
 
-        _print_json(recipe_schema())
+        print_json(recipe_schema())
         return
     if name is None:
         raise UserError(f"show needs the name of a recipe or a mixture; '{PROG} list' names them")
@@ -81,7 +73,7 @@ def show(
 
     facts = described(name)
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return
     for key, value in facts.items():
         if isinstance(value, list):
@@ -197,7 +189,7 @@ def _print_result(result: Any, as_json: bool) -> None:
     if as_json:
         head = {"path": str(result.path), "card": str(card), "status": result.status}
         figures = {key: result.manifest[key] for key in ("splits", "steps", "outputs")}
-        _print_json({**head, "fingerprint": result.fingerprint, **figures, "notes": list(result.notes)})
+        print_json({**head, "fingerprint": result.fingerprint, **figures, "notes": list(result.notes)})
         return
     columns, rows = funnel(result.manifest)
     print_table(columns, rows, numbers=True)
@@ -223,7 +215,7 @@ def new(
     """Propose a recipe for a file of your own, and show five rows through it."""
     from curate.propose import new_recipe
 
-    _print_text(new_recipe(name, source, task, out, force))
+    print_text(new_recipe(name, source, task, out, force))
 
 
 @app.command()
@@ -246,7 +238,7 @@ def preview(
         _say_sample(checked, name, sys.stdout)
     from curate.preview import preview as preview_rows
 
-    _print_text(preview_rows(checked, list(source or []), n, split))
+    print_text(preview_rows(checked, list(source or []), n, split))
 
 
 @app.command()
@@ -296,10 +288,7 @@ def card(
         page = write_card(run, lang)
     print(f"card: {page}")
     if opens:
-        import webbrowser
-
-        if not webbrowser.open(page.absolute().as_uri()):
-            print("note: no browser was found; open that file in one")
+        commandline.open_page(page)
 
 
 @app.command()
@@ -333,7 +322,7 @@ def explain(
     """Tell one row's whole story: read, changed by, kept or rejected, why, and because of which row."""
     from curate.explain import explain as explain_row
 
-    _print_text(explain_row(run, row))
+    print_text(explain_row(run, row))
 
 
 @app.command()
@@ -343,70 +332,13 @@ def diff(first: RunFolder, second: RunFolder, as_json: Json = False) -> None:
 
     found = diff_runs(first, second)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     from curate.diff.words import print_diff
 
     print_diff(found)
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def _print_text(text: str | None) -> None:
-    if isinstance(text, str) and text:
-        print(text)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 the input was wrong, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        # A file name or text the terminal can't show must not end the run.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        return _run(list(sys.argv[1:] if argv is None else argv) or ["--help"])
-    except BrokenPipeError:
-        _forget_stdout()  # `… | head` has read enough
-        return 0
-
-
-def _run(args: list[str]) -> int:
-    command = typer.main.get_command(app)
-    try:
-        # Not app(): that turns KeyboardInterrupt and BrokenPipeError into exits of its own.
-        with command.make_context(PROG, args) as context:
-            command.invoke(context)
-        sys.stdout.flush()
-        return 0
-    except UserError as error:
-        return _errors(error.messages)
-    except typer.TyperException as error:
-        # A usage error knows the command it happened in.
-        where = getattr(getattr(error, "ctx", None), "command_path", PROG)
-        words = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
-        return _errors([f"{words[:1].lower()}{words[1:]} (see '{where} --help')"])
-    except typer.Exit as done:
-        return done.exit_code
-    except (KeyboardInterrupt, typer.Abort) as stop:
-        return _errors([str(stop) or "interrupted"], code=INTERRUPTED)
-    except OSError as error:
-        if isinstance(error, BrokenPipeError) or error.errno not in _MACHINE:
-            raise
-        try:
-            sys.stdout.flush()
-        except OSError:
-            _forget_stdout()
-        return _errors([f"{error.filename or 'writing'}: {(error.strerror or 'refused').lower()}"])
-
-
-def _forget_stdout() -> None:
-    """Python flushes stdout once more at exit, and would end with a code of its own: let that go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _errors(messages: list[str], code: int = 2) -> int:
-    for message in messages:
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return code
+    return commandline.run(app, PROG, argv)

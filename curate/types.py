@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jingtiao.errors import UserError as UserError
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -15,20 +17,6 @@ if TYPE_CHECKING:
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 #: A rid is `file number << RID_BITS | row in file`.
 RID_BITS = 40
-
-
-class UserError(Exception):
-    """The user's input is wrong: printed as `error: …`, one line a message, exit code 2."""
-
-    def __init__(self, *messages: str) -> None:
-        super().__init__("\n".join(messages))
-        self.messages = [_one_line(message) for message in messages]
-
-
-def _one_line(text: str) -> str:
-    """One line that a terminal only shows: file names and rows may hold escapes that it would obey."""
-    text = " ".join(text.split())
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_the_wheel_carries_recipes_templates_and_samples(installed: Installed) -
     packed = {name.removeprefix("curate/_recipes/") for name in names if name.startswith("curate/_recipes/")}
     assert packed == shipped(ROOT / "recipes")
     top = {name.split("/")[0] for name in names}
-    assert {name for name in top if not name.endswith(".dist-info")} == {"curate", "tune"}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"curate", "jingtiao", "tune"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "curate").rglob("*") if path.is_file()}
     assert {name for name in sources if "__pycache__" not in name} <= set(names)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import json
 import os
 import sys
 from pathlib import Path
@@ -12,15 +9,11 @@ from typing import Annotated, Any, Literal, TextIO
 
 import typer
 
+from jingtiao import commandline
+from jingtiao.commandline import print_json, print_text
 from tune.errors import UserError
 
 PROG = "python -m tune"
-#: The exit code after Ctrl-C.
-INTERRUPTED = 130
-
-#: What the machine refuses, through no bug of ours: said in one line, like wrong input.
-_MACHINE_NAMES = "ENOSPC EDQUOT EACCES EPERM EROFS ENOENT EISDIR ENOTDIR ENAMETOOLONG EMFILE EFBIG EIO"
-_MACHINE = {getattr(errno, name) for name in _MACHINE_NAMES.split() if hasattr(errno, name)}
 
 app = typer.Typer(
     help="From a curated run to a measured model: tune, evaluate against the untuned model, report.",
@@ -109,7 +102,7 @@ def train(
             progress=progress,
         )
     if as_json:
-        _print_json(result)
+        print_json(result)
 
 
 def _check_choice(resume: bool, force: bool) -> None:
@@ -138,7 +131,7 @@ def plan(
     with _Progress() as progress:
         result = plan_only(run, asked, memory=memory, dump=dump, stream=_stream(as_json), progress=progress)
     if as_json:
-        _print_json(result)
+        print_json(result)
 
 
 @app.command("eval")
@@ -149,7 +142,7 @@ def evaluate(tuning: TuningFolder, as_json: Json = False) -> None:
     with _Progress() as progress:
         result = evaluate_again(tuning, stream=_stream(as_json), progress=progress)
     if as_json:
-        _print_json(result)
+        print_json(result)
 
 
 @app.command()
@@ -193,7 +186,7 @@ def merge(
 
     with _Progress() as progress:
         merged = merge_adapter(tuning, out, force=force, report=progress)
-    _print_text(merged)
+    print_text(merged)
 
 
 @app.command()
@@ -222,7 +215,7 @@ def methods(as_json: Json = False) -> None:
         for m in METHODS.values()
     ]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     for row in rows:
         print(f"{row['name']:<12}{row['summary']}")
@@ -268,80 +261,19 @@ def _stream(as_json: bool) -> TextIO:
 
 def _print_result(result: Any, as_json: bool) -> None:
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
-        _print_text(str(result))
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def _print_text(text: Any) -> None:
-    if isinstance(text, str) and text:
-        print(text)
+        print_text(str(result))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 2 the input was wrong, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        # A file name or text the terminal can't show must not end the run.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     # Progress is ours to show. Read when transformers is imported.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    try:
-        return _run(list(sys.argv[1:] if argv is None else argv) or ["--help"])
-    except BrokenPipeError:
-        _forget_stdout()  # `… | head` has read enough
-        return 0
-
-
-def _run(args: list[str]) -> int:
-    command = typer.main.get_command(app)
-    try:
-        # Not app(): that turns KeyboardInterrupt and BrokenPipeError into exits of its own.
-        with command.make_context(PROG, args) as context:
-            command.invoke(context)
-        sys.stdout.flush()
-        return 0
-    except UserError as error:
-        return _errors(error.messages)
-    except typer.TyperException as error:
-        # A usage error knows the command it happened in.
-        where = getattr(getattr(error, "ctx", None), "command_path", PROG)
-        words = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
-        return _errors([f"{words[:1].lower()}{words[1:]} (see '{where} --help')"])
-    except typer.Exit as done:
-        return done.exit_code
-    except (KeyboardInterrupt, typer.Abort) as error:
-        # Training says where it stopped and how to go on.
-        return _errors([f"interrupted: {error}" if str(error) else "interrupted"], code=INTERRUPTED)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        return _errors([f"tuning needs {error.name}; install it with: pip install 'jingtiao[tune]'"])
-    except OSError as error:
-        if isinstance(error, BrokenPipeError) or error.errno not in _MACHINE:
-            raise
-        try:
-            sys.stdout.flush()
-        except OSError:
-            _forget_stdout()
-        return _errors([f"{error.filename or 'writing'}: {(error.strerror or 'refused').lower()}"])
+    hint = "tuning needs {name}; install it with: pip install 'jingtiao[tune]'"
+    return commandline.run(app, PROG, argv, extra=_EXTRA, hint=hint)
 
 
 #: What the extra `tune` brings.
 _EXTRA = {"torch", "transformers", "peft", "numpy", "safetensors", "sklearn", "sacrebleu", "rouge_score", "nltk"}
-
-
-def _forget_stdout() -> None:
-    """Python flushes stdout once more at exit, and would end with a code of its own: let that go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _errors(messages: list[str], code: int = 2) -> int:
-    for message in messages:
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return code

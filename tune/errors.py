@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
+from jingtiao.errors import UserError
 
-class UserError(Exception):
-    """The user's input is wrong: printed as `error: …`, one line a message, exit code 2."""
-
-    def __init__(self, *messages: str) -> None:
-        super().__init__("\n".join(messages))
-        self.messages = [" ".join(message.split()) for message in messages]
+__all__ = ["UserError"]
