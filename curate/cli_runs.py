@@ -118,6 +118,7 @@ def diff(
         check_place(page)
     found = diff_runs(first, second)
     if page is not None:
+        from curate.card import language
         from curate.diff.page import write_page
 
         write_page(found, page, lang or language(first))

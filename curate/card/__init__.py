@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from curate.card.both import said
 from curate.types import UserError
+from jingtiao.both import said
 
 
 def prepare() -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from curate.card.both import Both, both
 from curate.card.mixture_words import TEXTS as MIXTURE
 from curate.card.words import words
+from jingtiao.both import Both, both
+from jingtiao.page import WORDS
 
 _TEXTS: dict[str, tuple[str, str]] = {
     "page_title": ("{title} · 数据卡", "{title} · data card"),
-    "language": ("语言", "Language"),
-    "contents": ("目录", "Contents"),
-    "skip": ("跳到正文", "Skip to the text"),
     "of_recipe": ("配方 `{name}` {version}", "recipe `{name}` {version}"),
     "rows_read": ("读入的行", "rows read"),
     "rows_written": ("写出的样本", "samples written"),
@@ -93,7 +91,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "sources_files": ("数据文件", "Source files"),
 }
 
-_ALL = {key: Both(*texts) for key, texts in {**MIXTURE, **_TEXTS}.items()}
+_ALL = {**WORDS, **{key: Both(*texts) for key, texts in {**MIXTURE, **_TEXTS}.items()}}
 
 
 def page_words(key: str) -> Both:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from curate.card.both import Both, escape, prose
 from curate.card.page_words import page_words
 from curate.formatting.prompt import turns
+from jingtiao.both import Both, escape, prose
+from jingtiao.marked import marked, text
 
 Row = dict[str, Any]
-
-
-def text(value: object) -> str:
-    """A text of the corpus."""
-    return f'<bdi lang="zh">{escape(value)}</bdi>'
 
 
 def record(fields: Row | None) -> str:
@@ -78,34 +73,6 @@ def _marked_value(read: Any, cleaned: Any) -> tuple[str, str]:
         old, new = ("".join(f"<li>{pair[side]}</li>" for pair in pairs) for side in (0, 1))
         return f"<ol>{old}</ol>", f"<ol>{new}</ol>"
     return _value(read), _value(cleaned)
-
-
-def marked(read: str, cleaned: str) -> tuple[str, str]:
-    """Both texts with what was taken away (`del`) and what was put in (`ins`) marked."""
-    head = _common(read, cleaned)
-    tail = _common(read[head:][::-1], cleaned[head:][::-1])
-    before, after = [escape(read[:head])], [escape(cleaned[:head])]
-    old, new = read[head : len(read) - tail], cleaned[head : len(cleaned) - tail]
-    for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        equal = kind == "equal"
-        before.append(escape(old[i:j]) if equal else _change("del", old[i:j]))
-        after.append(escape(new[k:m]) if equal else _change("ins", new[k:m]))
-    end = escape(read[len(read) - tail :])
-    return f'<bdi lang="zh">{"".join(before)}{end}</bdi>', f'<bdi lang="zh">{"".join(after)}{end}</bdi>'
-
-
-def _common(one: str, other: str) -> int:
-    """Characters that two texts begin with alike."""
-    short = min(len(one), len(other))
-    return next((index for index in range(short) if one[index] != other[index]), short)
-
-
-#: White space alone would not be seen as changed.
-_SEEN = str.maketrans({" ": "␣", "\u3000": "□", "\n": "⏎\n", "\r": "␍", "\t": "⇥"})
-
-
-def _change(tag: str, part: str) -> str:
-    return f"<{tag}>{escape(part.translate(_SEEN))}</{tag}>" if part else ""
 
 
 def member(row: Row, note: str | Both = "", like: Row | None = None) -> str:

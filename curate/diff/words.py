@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from curate.card.markdown import clip, visible
-from curate.card.numbers import count as _n
 from curate.tables import print_table
+from jingtiao.markdown import clip, visible
+from jingtiao.numbers import count as _n
 
 #: What is told of rows that one run has not written, and didn't reject.
 _ABSENT = {

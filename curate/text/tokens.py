@@ -62,8 +62,8 @@ class Lengths:
 
     def figures(self) -> dict[str, Any]:
         """What the manifest and the card say: samples, percentiles, and what is cut at each limit."""
-        from curate.card.bins import histogram
         from curate.card.measure import percentiles
+        from jingtiao.bins import histogram
 
         return {
             "samples": self.total.total(),
