@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from curate.card.page_words import page_words
-from curate.formatting.prompt import user_message
+from curate.formatting.prompt import turns
 from jingtiao.both import Both, escape, prose
 from jingtiao.marked import marked, text
 
@@ -58,13 +58,11 @@ def _column(key: str, body: str) -> str:
 
 def sample(made: Row) -> str:
     """An instruction row as it is told to a model."""
-    said = [("system", made["system"])] if made.get("system") else []
-    for user, reply in made.get("history", ()):
-        said += [("user", user), ("assistant", reply)]
-    said.append(("user", user_message(made["instruction"], made["input"])))
-    told = "".join(f"<dt>{prose(page_words(role))}</dt><dd>{text(words)}</dd>" for role, words in said)
-    answer = text(made["output"]) if made["output"] else prose(page_words("no_answer"))
-    return f"<dl>{told}<dt>{prose(page_words('assistant'))}</dt><dd>{answer}</dd></dl>"
+    told = [
+        f"<dt>{prose(page_words(role))}</dt><dd>{text(words) if words else prose(page_words('no_answer'))}</dd>"
+        for role, words in turns(made)
+    ]
+    return f"<dl>{''.join(told)}</dl>"
 
 
 def _marked_value(read: Any, cleaned: Any) -> tuple[str, str]:
