@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from urllib.parse import quote
 
 from curate.card.page_words import page_words
 from jingtiao.both import Both, escape, prose
@@ -26,7 +25,7 @@ def anchor(name: str) -> str:
 def row_link(name: str, told: Collection[str] = ()) -> str:
     """A row's id; `told` are the rows whose stories stand elsewhere on the page."""
     if name in told:
-        return f'<a href="#{quote(anchor(name))}"><code>{escape(name)}</code></a>'
+        return f'<a href="#{anchor(name)}"><code>{escape(name)}</code></a>'
     return f'<a class="look" href="#{LOOK}"><code>{escape(name)}</code></a>'
 
 
