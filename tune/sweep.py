@@ -66,12 +66,14 @@ def sweep(
     """
     notes, run = Notes(stream), open_run(path)
     grid = read_grid(asked.get("sets") or (), asked.get("file"))
-    trials = _trials(run, grid, asked, notes)
+    settled = list[str]()
+    trials = _trials(run, grid, asked, settled)
     metric = _check_metric(run, metric)
     limit = parse_memory(memory) if memory is not None else None
     out = out or default_out(run, trials[0].config, "sweep")
     if out.exists() and not (out.is_dir() and ((out / SWEEP).is_file() or not any(out.iterdir()))):
         raise UserError(f"{out}: is there and no sweep; it is left as it is: choose another --out")
+    notes += settled
     lender, cache = Lender(), out.parent / CACHE
     base = load_base(run, trials[0].config, cache, notes, progress, lender)
     samples = len(base.tokens["train"])
