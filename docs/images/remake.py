@@ -21,7 +21,7 @@ _HERE = Path(__file__).parent
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _DESK, _PHONE = (1200, 800), (390, 844)
 
-#: The picture's name, the recipe, the language, light or dark, the window, and what stands at its top (none: the head).
+#: The picture's name, the recipe, the language, light or dark, the window, and what stands at its top.
 _PICTURES = (
     ("card-zh", "chnsenticorp", "zh", "light", _DESK, ""),
     ("card-en", "cmrc2018", "en", "light", _DESK, "#funnel"),
