@@ -29,6 +29,7 @@ MethodName = Annotated[str | None, typer.Option(metavar="NAME", help="What is tr
 Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The tuning's folder. Default: tunings/RUN-MODEL-METHOD.")
 ]
+OutOfSeveral = Annotated[Path | None, typer.Option(metavar="DIR", help="Where the tunings' folders stand.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A YAML file of settings.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
@@ -182,13 +183,83 @@ def report(
 
 @app.command()
 def compare(
-    tunings: Annotated[list[Path], typer.Argument(metavar="TUNING…", help="Folders of tunings.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="TUNING…|RUN", help="Folders of tunings; with --methods, one run.")
+    ],
+    by: Annotated[
+        str | None,
+        typer.Option("--methods", metavar="A,B,…", help="Tune RUN by each of these methods, or all, and compare."),
+    ] = None,
+    model: Model = None,
+    out: OutOfSeveral = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    memory: Memory = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Set several tunings side by side: settings that differ, and scores."""
-    from tune.compare import compare as compare_tunings
+    """Set tunings side by side: settings that differ, and scores; or tune a run by several methods first."""
+    given = {"--model": model, "--out": out, "--config": config, "--set": sets, "--seed": seed, "--memory": memory}
+    if by is None:
+        from tune.compare import check_call
+        from tune.compare import compare as compare_tunings
 
-    _print_result(compare_tunings(tunings), as_json)
+        check_call(
+            paths, [option for option, value in {**given, "--force": force or None}.items() if value is not None]
+        )
+        _print_result(compare_tunings(paths), as_json)
+        return
+    from tune.compare_methods import compare_methods
+
+    if len(paths) > 1:
+        raise UserError(f"--methods: tunes one run, not {len(paths)}; leave it out to compare tunings")
+    asked = {"model": model, "seed": seed, "file": config, "sets": sets or []}
+    with _Progress() as progress:
+        found = compare_methods(
+            paths[0], by, asked, out=out, memory=memory, force=force, stream=_stream(as_json), progress=progress
+        )
+    _print_result(found, as_json)
+    if not as_json:
+        print_text(f"comparison: {found['path']}")
+
+
+@app.command()
+def sweep(
+    run: RunFolder,
+    model: Model = None,
+    method: MethodName = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Choose by this metric on validation. Default: its loss.")
+    ] = None,
+    out: OutOfSeveral = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="A YAML file of settings, with a grid under sweep.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=A,B,…", help="A setting, or several values to try.")
+    ] = None,
+    seed: Seed = None,
+    memory: Memory = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Try a grid of settings, stop the worse ones early, and write the best as YAML."""
+    from tune.sweep import sweep as sweep_settings
+
+    asked = {"model": model, "method": method, "seed": seed, "file": config, "sets": sets or []}
+    with _Progress() as progress:
+        found = sweep_settings(
+            run,
+            asked,
+            metric=metric,
+            out=out,
+            memory=memory,
+            force=force,
+            stream=_stream(as_json),
+            progress=progress,
+        )
+    _print_result(found, as_json)
 
 
 @app.command()
@@ -224,20 +295,22 @@ def score(
 
 
 @app.command()
-def methods(as_json: Json = False) -> None:
-    """List the methods, their settings and defaults."""
-    from tune.methods import METHODS
+def methods(
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Costs for this run's rows.")] = None,
+    model: Model = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    memory: Memory = None,
+    as_json: Json = False,
+) -> None:
+    """List the methods and when to choose which; with a model or run, what each would cost."""
+    from tune.methods_table import methods_table
 
-    rows = [
-        {"name": m.name, "summary": m.summary, "lr": m.lr, "weight_decay": m.weight_decay, "settings": list(m.keys)}
-        for m in METHODS.values()
-    ]
-    if as_json:
-        print_json(rows)
-        return
-    for row in rows:
-        print(f"{row['name']:<12}{row['summary']}")
-        print(f"{'':<12}lr {row['lr']:g}, weight_decay {row['weight_decay']:g}; {', '.join(row['settings']) or '-'}")
+    with _Progress() as progress:
+        found = methods_table(
+            {"model": model, "file": config, "sets": sets or []}, run, memory=memory, progress=progress
+        )
+    _print_result(found, as_json)
 
 
 class _Progress:

@@ -18,7 +18,7 @@ from tune.errors import UserError
 from tune.folder import Tuning, open_tuning
 from tune.paired import by_section, differences, part_of
 from tune.results import read_eval, read_predictions
-from tune.runs import MIXTURE, Run
+from tune.runs import MANIFEST, MIXTURE, Run
 from tune.tables import metric_names, show_figure, text_table
 
 
@@ -52,6 +52,15 @@ class Comparison(dict[str, Any]):
 def _marked(metric: str, difference: dict[str, float] | None) -> str:
     text = show_figure(metric, difference, sign=True)
     return f"{text} *" if difference and not difference["low"] <= 0 <= difference["high"] else text
+
+
+def check_call(paths: Sequence[Path], options: Sequence[str]) -> None:
+    """Raise UserError for a call that only makes sense with --methods: a run instead of tunings, or settings."""
+    example = "compare RUN --methods lora,full"
+    if options:
+        raise UserError(f"{', '.join(options)}: for tuning by several methods; add --methods, as in {example}")
+    if len(paths) == 1 and (paths[0] / MANIFEST).is_file():
+        raise UserError(f"{paths[0]}: is a run; {example} tunes on it by several methods and compares them")
 
 
 def compare(folders: Sequence[Path]) -> Comparison:

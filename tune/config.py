@@ -7,7 +7,7 @@ its default: the first of these that names it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -120,11 +120,13 @@ def resolve(
     file: Path | None = None,
     sets: Sequence[str] = (),
     notes: list[str] | None = None,
+    beside: Collection[str] = (),
     **flags: Any,
 ) -> Config:
     """The settings of a tuning, all of them decided but those that `None` or `auto` leaves to the plan.
 
-    Flags that are None count as not given. What was decided against what somebody wrote is added to `notes`.
+    Flags that are None count as not given. `beside`: keys of the file that are no settings. What was decided against
+    what somebody wrote is added to `notes`.
     Raises UserError with everything that is wrong, each at its file and line, `--set` or flag.
     """
     from tune.methods import METHODS
@@ -132,7 +134,7 @@ def resolve(
     settings = Settings()
     if run is not None:
         settings.say_all(run.tune, f"{run.path / MANIFEST}: tune")
-    asked = _collect(settings, file, sets, flags)
+    asked = _collect(settings, file, sets, flags, beside)
     config = _validate(settings)
     values = dict(settings.values)
     if config is not None and config.model == TINY:
@@ -168,12 +170,15 @@ def continued(config: Config, locked: Config, folder: Path, free: Iterable[str],
     return locked.model_copy(update=changed)
 
 
-def _collect(settings: Settings, file: Path | None, sets: Sequence[str], flags: dict[str, Any]) -> set[str]:
+def _collect(
+    settings: Settings, file: Path | None, sets: Sequence[str], flags: dict[str, Any], beside: Collection[str] = ()
+) -> set[str]:
     """Add what somebody asked for in this call to the settings; returns its keys."""
     before = dict(settings.places)
     if file is not None:
         settings.say_file(file)
-        settings.values.pop("hashes", None)  # of a lock file: they are another tuning's, and no setting
+        for key in ("hashes", *beside):  # a lock file's hashes are another tuning's, and no setting
+            settings.values.pop(key, None)
     for text in sets:
         settings.say_set(text)
     for flag, value in flags.items():
@@ -233,21 +238,12 @@ def _note_unread(method: Any, asked: set[str], methods: Iterable[Any], notes: li
         notes.append(f"method {method.name} doesn't read {', '.join(unread)} ({others[unread[0]]} does)")
 
 
-def default_out(run: Run, config: Config) -> Path:
-    """`tunings/<run>-<model>-<method>`; of the model's path or hub name only the last part, made safe for a file."""
+def default_out(run: Run, config: Config, what: str | None = None) -> Path:
+    """`tunings/<run>-<model>-<method>`, or `what` in the method's place; of the model's path or hub name only the last
+    part, made safe for a file."""
     model = config.model if config.model == TINY else Path(config.model).resolve().name
-    return Path("tunings") / "-".join(_safe(part) for part in (run.name, model, config.method))
+    return Path("tunings") / "-".join(_safe(part) for part in (run.name, model, what or config.method))
 
 
 def _safe(name: str) -> str:
     return re.sub(r"[^\w.]+", "-", name).strip("-.") or "model"
-
-
-def parse_memory(text: str) -> int:
-    """`16GB`, `8GiB`, `512MB` in bytes. Raises UserError for anything else."""
-    powers = {f"{letter}{i}b": (1024 if i else 1000) ** n for n, letter in enumerate("kmgt", 1) for i in ("", "i")}
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
-    size = round(float(found[1]) * powers.get(found[2], 0)) if found else 0
-    if size <= 0:
-        raise UserError(f"--memory {text}: write a size like 16GB, 8GiB or 512MB")
-    return size

@@ -30,7 +30,7 @@ from tune.errors import UserError
 from tune.optim import Optimizer, schedule
 from tune.pack import Pack, build_pack, fill_rows, round_up, step_samples
 from tune.progress import Metrics
-from tune.step import Late, LossFn, Stepper, peak_memory
+from tune.step import Late, LossFn, Stepper, peak_memory, reset_peak_memory
 from tune.watch import Watch, chance_loss, interruptible
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def train(
     loss_fn: LossFn | None = None,
     nll_fn: NllFn | None = None,
     resume: bool = False,
+    until: int | None = None,
     report: Report | None = None,
 ) -> Result:
     """Train the parameters of `model` that require gradients; returns with the best checkpoint's weights in it.
@@ -106,6 +107,7 @@ def train(
     Writes `out`/metrics.jsonl and `out`/checkpoints. `plan.pack` is the tokens of a row, `plan.steps` how
     many optimiser steps. `loss_fn(model, pack)` gives
     a pack's summed loss, `nll_fn(model, tokens, row_tokens, samples)` each sample's (defaults: tune.objectives).
+    `until`: the step after which to stop, with a checkpoint from which `resume` goes on.
     `report` gets a dict for everything that happens, its "kind" one of start, step, eval, checkpoint, note.
 
     Raises:
@@ -123,7 +125,7 @@ def train(
     else:
         training.begin()
     with training.metrics, interruptible() as interrupted:
-        training.run(interrupted)
+        training.run(interrupted, plan.steps if until is None else min(until, plan.steps))
     return training.result()
 
 
@@ -215,16 +217,15 @@ class _Training:
 
     # Running
 
-    def run(self, interrupted: threading.Event) -> None:
+    def run(self, interrupted: threading.Event, until: int) -> None:
         self.report({"kind": "start", "step": self.cursor.step, "steps": self.steps})
         self.model.train()
-        if self.on_gpu:
-            torch.cuda.reset_peak_memory_stats(self.stepper.device)
+        reset_peak_memory(self.stepper.device)
         self.clock = time.perf_counter()
-        with contextlib.closing(_ahead(self._packs, self.cursor.step, self.steps)) as ahead:
-            while not self.cursor.done:
+        with contextlib.closing(_ahead(self._packs, self.cursor.step, until)) as ahead:
+            while not self.cursor.done and self.cursor.step < until:
                 self._step(next(ahead))
-                self._after_step(interrupted.is_set())
+                self._after_step(interrupted.is_set(), self.cursor.step == until)
         self._keep_best()
 
     def _packs(self, step: int) -> list[Pack]:
@@ -251,7 +252,7 @@ class _Training:
         cursor.tokens += line["tokens"]
         self.pending.append((line, values))
 
-    def _after_step(self, interrupted: bool) -> None:
+    def _after_step(self, interrupted: bool, last: bool) -> None:
         """Read what is due, and whatever stands on the calendar: validation, a checkpoint, the end."""
         cursor = self.cursor
         self._settle(wait=not self.on_gpu)
@@ -262,7 +263,7 @@ class _Training:
                 self._note(f"stopped at step {cursor.step}: {cursor.stale} evaluations without a better one")
                 at_end = True
         cursor.done = at_end
-        if at_end or interrupted or cursor.best_step != best or cursor.step % self.save_every == 0:
+        if at_end or last or interrupted or cursor.best_step != best or cursor.step % self.save_every == 0:
             self._save()
         if interrupted:
             raise KeyboardInterrupt(f"stopped after step {cursor.step} of {self.steps}; --resume goes on from there")

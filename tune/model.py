@@ -94,6 +94,15 @@ def check_method(config: Config) -> None:
     method.prepare(bare, config)
 
 
+def load_config(name: str) -> Any:
+    """The configuration of a folder or hub name. Raises UserError where it can't be loaded."""
+    from transformers import AutoConfig
+
+    if not Path(name).is_dir():
+        _check_name(name)
+    return _load(AutoConfig, name, "configuration")
+
+
 def load_tokenizer(name: str) -> Any:
     """The tokenizer of a folder or hub name. Raises UserError where it can't be loaded."""
     from transformers import AutoTokenizer

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tune import memory as mem
+from tune.device import Device, size
 from tune.errors import UserError
-from tune.memory import Device, Setting, Shape, size
+from tune.memory import Setting, Shape
 from tune.pack import BLOCK, round_up
 from tune.survey import Survey, choose_row_tokens, survey_rows
 from tune.timing import Probe, duration
@@ -235,7 +236,7 @@ def _choose(
     for pack, checkpointing in _candidates(tokens, config, device):
         survey = surveys.get(pack) or survey_rows(tokens["train"], config, pack, steps)
         surveys[pack] = survey
-        setting = replace(_setting(config, device, pack, survey, compiled, checkpointing), length=length)
+        setting = replace(setting_of(config, device, pack, survey, compiled, checkpointing), length=length)
         estimate = mem.estimate(shape, setting)
         if estimate.peak <= limit:
             why = _why(config, checkpointing, tried)
@@ -278,9 +279,10 @@ def _check_pack(pack: int, longest: int, split: str, device: Device) -> None:
         raise UserError(f"pack: on a GPU a row is whole blocks of {BLOCK} tokens; give pack={round_up(pack)}")
 
 
-def _setting(
+def setting_of(
     config: Config, device: Device, pack: int, survey: Survey, compiled: bool, checkpointing: bool
 ) -> Setting:
+    """The settings' method in rows of `pack` tokens, as the memory estimate takes it."""
     targets = mem.LINEARS
     if not isinstance(config.targets, str):
         targets = tuple(name.rsplit(".", 1)[-1] for name in config.targets)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,13 +111,28 @@ class Late:
         return self.values.tolist()
 
 
+#: Linux: what a process held at most, in kB, since it began or wrote 5 to the other file.
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory` begin anew; on systems that can't, it goes on from what it was."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):
+        CLEAR.write_text("5", encoding="ascii")
+
+
 def peak_memory(device: torch.device) -> int:
-    """Bytes at most in use so far: torch's on a GPU, else the process's resident set; 0 where none is told."""
+    """Bytes at most in use since the reset: torch's on a GPU, else the process's resident set; 0 where none tells."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    status = STATUS.read_text(encoding="utf-8") if STATUS.exists() else ""
+    if found := re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE):
+        return int(found[1]) << 10
     if sys.platform == "win32":
         return 0
     import resource
 
-    # Linux counts in KiB, macOS in bytes.
+    # macOS counts in bytes, others in KiB.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -29,15 +29,15 @@ def metric_names(*sections: dict[str, Any] | None) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> str:
-    """An aligned table; all columns but the first `texts` stand right-aligned."""
+def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, last: bool = False) -> str:
+    """An aligned table; all columns but the first `texts`, and the last if that is text too, stand right-aligned."""
     widths = [max(map(_width, column)) for column in zip(columns, *rows, strict=True)]
     lines = []
     for row in [columns, *rows]:
         cells = []
         for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
             blank = " " * (width - _width(cell))
-            cells.append(cell + blank if index < texts else blank + cell)
+            cells.append(cell + blank if index < texts or (last and index == len(row) - 1) else blank + cell)
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 

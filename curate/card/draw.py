@@ -334,14 +334,10 @@ def template_examples(card: Card) -> list[dict[str, str]]:
 
 def sample_text(sample: dict[str, Any]) -> str:
     """A sample as it is told to a model: system, earlier turns, the user's message, the answer."""
-    from curate.formatting.prompt import user_message
+    from curate.formatting.prompt import turns
     from jingtiao.markdown import clip
 
-    said = [("system", sample.get("system", ""))]
-    for user, reply in sample.get("history", ()):
-        said += [("user", user), ("assistant", reply)]
-    said += [("user", user_message(sample["instruction"], sample["input"])), ("assistant", sample["output"])]
-    return "\n".join(f"[{role}] {clip(text)}" for role, text in said if text or role != "system")
+    return "\n".join(f"[{role}] {clip(text)}" for role, text in turns(sample))
 
 
 def reject_examples(card: Card, w: Words) -> list[dict[str, str]]:

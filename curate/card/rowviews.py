@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from curate.card.page_words import page_words
-from curate.formatting.prompt import user_message
+from curate.card.rowlinks import row_link
+from curate.formatting.prompt import turns
 from jingtiao.both import Both, escape, prose
 from jingtiao.marked import marked, text
 
@@ -58,13 +59,11 @@ def _column(key: str, body: str) -> str:
 
 def sample(made: Row) -> str:
     """An instruction row as it is told to a model."""
-    said = [("system", made["system"])] if made.get("system") else []
-    for user, reply in made.get("history", ()):
-        said += [("user", user), ("assistant", reply)]
-    said.append(("user", user_message(made["instruction"], made["input"])))
-    told = "".join(f"<dt>{prose(page_words(role))}</dt><dd>{text(words)}</dd>" for role, words in said)
-    answer = text(made["output"]) if made["output"] else prose(page_words("no_answer"))
-    return f"<dl>{told}<dt>{prose(page_words('assistant'))}</dt><dd>{answer}</dd></dl>"
+    told = [
+        f"<dt>{prose(page_words(role))}</dt><dd>{text(words) if words else prose(page_words('no_answer'))}</dd>"
+        for role, words in turns(made)
+    ]
+    return f"<dl>{''.join(told)}</dl>"
 
 
 def _marked_value(read: Any, cleaned: Any) -> tuple[str, str]:
@@ -77,10 +76,13 @@ def _marked_value(read: Any, cleaned: Any) -> tuple[str, str]:
     return _value(read), _value(cleaned)
 
 
-def member(row: Row, note: str | Both = "", like: Row | None = None) -> str:
-    """A row with its id and what is said of it; of one whose fields are those of `like`, no more than that."""
+def member(row: Row, note: str | Both = "", like: Row | None = None, told: Collection[str] = ()) -> str:
+    """A row with its id and what is said of it; of one whose fields are those of `like`, no more than that.
+
+    `told`: the rows whose stories stand elsewhere on the page.
+    """
     same = like is not None and row["fields"] == like["fields"]
     note = page_words("same_as_first") if same else note
-    told = f' <span class="dim">{prose(note)}</span>' if note else ""
+    said = f' <span class="dim">{prose(note)}</span>' if note else ""
     body = "" if same else record(row["fields"])
-    return f'<li><p class="id"><code>{escape(row["id"])}</code>{told}</p>{body}</li>'
+    return f'<li><p class="id">{row_link(row["id"], told)}{said}</p>{body}</li>'

@@ -12,7 +12,7 @@ from jingtiao.both import Both, both, escape, prose, said, value
 from jingtiao.markdown import cell
 from jingtiao.numbers import count
 from jingtiao.page import safe
-from tune.memory import size
+from tune.device import size
 from tune.model_card import MEANINGS, TASKS, reproduce_line
 from tune.page.charts import confusion, intervals, losses, rates, show, spread
 from tune.page.measure import KINDS, SHOWN, class_figures

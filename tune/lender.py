@@ -1,0 +1,42 @@
+"""One base model for many tunings: read once, and lent as it was each time.
+
+Methods change a model for good: layers are wrapped, weights trained, with PiSSA even the frozen ones. So what is lent
+is a copy, on the device; the original waits in the main memory.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from tune.config import TINY, Config
+from tune.model import Loaded, load
+from tune.runs import Run
+
+
+class Lender:
+    """Called like `tune.model.load`, it gives a model that is bit by bit the one that `load` would give."""
+
+    def __init__(self) -> None:
+        self._key: Any = None
+        self._kept: Any = None
+
+    def __call__(self, config: Config, run: Run) -> Loaded:
+        # The last one that was lent: its memory, and what was compiled for its layers.
+        gc.collect()
+        torch.compiler.reset()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if config.method == "qlora":  # 4-bit weights are made while they are read, and don't leave the device
+            return load(config, run)
+        # Tiny's weights and tokenizer are made of the seed and the run.
+        key = (config.model, *((config.seed, run.fingerprint) if config.model == TINY else ()))
+        if key != self._key:
+            self._kept = None
+            kept = load(config, run)
+            self._key, self._kept = key, replace(kept, model=kept.model.to("cpu"))
+        return replace(self._kept, model=copy.deepcopy(self._kept.model).to(self._kept.device))
