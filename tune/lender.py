@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +29,8 @@ class Lender:
     def __call__(self, config: Config, run: Run) -> Loaded:
         # The last one that was lent: its memory, and what was compiled for its layers.
         gc.collect()
-        torch.compiler.reset()
+        if "torch._dynamo" in sys.modules:
+            torch.compiler.reset()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if config.method == "qlora":  # 4-bit weights are made while they are read, and don't leave the device

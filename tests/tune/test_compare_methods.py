@@ -208,9 +208,7 @@ def test_a_lent_model_is_bit_by_bit_the_one_that_was_loaded() -> None:
     run, lender = open_run(GOLDEN / "pair"), Lender()
     config = resolve(run, method="lora")
     fresh = load(config, run).model
-    for name in METHODS:
-        if name == "qlora":
-            continue
+    for name in ("pissa", "lora", "full", "adapter", "ln", "prefix", "full"):
         config = resolve(run, method=name)
         lent = lender(config, run)
         assert str(lent.model) == str(fresh) and lent.model.config.to_dict() == fresh.config.to_dict()
@@ -236,7 +234,7 @@ def test_every_method_lowers_the_validation_loss_of_the_untuned_model(
     monkeypatch.chdir(tmp_path)
     code, run = curated("lcqmc", [], stream=io.StringIO())
     assert code == 0
-    options = ("steps=12", "eval_every=6", "virtual_tokens=4", "eval_limit=8")
+    options = ("steps=12", "eval_every=12", "save_every=12", "virtual_tokens=4", "eval_limit=8")
     found, _ = compared(tmp_path / "c", "all", *options, run=run)
     assert list(found["methods"]) == [name for name in METHODS if name != "qlora"] and found["finished"]
     assert list(found["left_out"]) == ["qlora"]
