@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +21,8 @@ from tune.tuning import tune
 
 RUN = Path(__file__).resolve().parents[1] / "golden" / "pair"
 QUICK = ["steps=8", "batch=4", "max_length=200", "max_new_tokens=4"]
-#: The first is far too high: it fails, or ends behind the others.
-GRID = ["lr=1e30,1e-5,5e-3", "batch=4,2"]
+#: With a learning rate that is far too high.
+GRID = ["lr=1e30,5e-3", "batch=4,2"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,15 +58,15 @@ def test_the_better_half_goes_on(finished: tuple[Path, Any, str]) -> None:
     out, found, said = finished
     assert json.loads((out / SWEEP).read_text(encoding="utf-8")) == found and found["finished"]
     assert [trial["settings"] for trial in found["trials"]] == [
-        {"lr": lr, "batch": batch} for lr in (1e30, 1e-5, 5e-3) for batch in (4, 2)
+        {"lr": lr, "batch": batch} for lr in (1e30, 5e-3) for batch in (4, 2)
     ]
     # 8 steps halved as often as leaves 2: rounds end after 2, 4 and 8 of them.
     assert [one["steps"] for one in found["rounds"]] == [2, 4, 8]
-    assert [one["trials"] for one in found["rounds"]] == [6, 3, 2]
-    assert "6 to step 2, then 3 to step 4, then 2 to step 8: 26 steps, 54% of training all to the end; about" in said
+    assert [one["trials"] for one in found["rounds"]] == [4, 2, 1]
+    assert "4 to step 2, then 2 to step 4, then 1 to step 8: 16 steps, 50% of training all to the end; about" in said
     # Once more by hand, from what each trial wrote down itself.
     going = [trial for trial in found["trials"] if not trial.get("failed")]
-    assert len(going) == 4 and all(
+    assert len(going) == 2 and all(
         "the loss is nan" in t["failed"] or "norm is" in t["failed"] for t in found["trials"][:2]
     )
     for number, steps in enumerate((2, 4, 8)):
@@ -76,7 +75,7 @@ def test_the_better_half_goes_on(finished: tuple[Path, Any, str]) -> None:
             lowest = min(line["answer_loss"] for line in evaluations if line["step"] <= steps)
             assert trial["results"][number]["value"] == lowest and trial["results"][number]["steps"] == steps
         ranked = sorted(going, key=lambda trial: trial["results"][number]["value"])
-        stay = ranked[: math.ceil((6, 3, 2)[number] / 2)] if steps < 8 else ranked[:1]
+        stay = ranked[: (2, 1, 1)[number]]
         assert all(len(trial["results"]) == number + 1 for trial in going if trial not in stay and steps < 8)
         going = stay
     assert found["best"]["trial"] == going[0]["trial"] and found["best"]["value"] == going[0]["results"][-1]["value"]
@@ -92,7 +91,7 @@ def test_as_text(finished: tuple[Path, Any, str]) -> None:
     head, *rows = str(found).split("\n\n")[0].splitlines()
     assert head.split()[:3] == ["trial", "lr", "batch"] and "answer_loss, step 8" in head
     assert rows[0].startswith(found["best"]["trial"]) and rows[0].endswith("best")
-    assert "stopped after round 1" in rows[2] + rows[3] and "failed: step" in rows[-1]
+    assert rows[1].endswith("stopped after round 2") and "failed: step" in rows[2] and "failed: step" in rows[3]
     assert f"python -m tune train {RUN} --config {out / BEST}" in str(found)
 
 
@@ -119,7 +118,7 @@ def test_it_goes_on_where_it_was_cut_off(
     def train(*args: Any, **options: Any) -> Any:
         calls.append((args[4].name, options["until"]))
         result = real(*args, **options)
-        if len(calls) == 8:  # in the second round, trained but not yet noted
+        if len(calls) == 6:  # in the second round, trained but not yet noted
             raise KeyboardInterrupt
         return result
 
@@ -133,8 +132,8 @@ def test_it_goes_on_where_it_was_cut_off(
     ]
     assert timeless[0] == timeless[1] and found["best"] == {**expected["best"], "train": found["best"]["train"]}
     # Nothing twice, but what was cut off.
-    assert calls.count(calls[7]) == 2 and len(set(calls)) == len(calls) - 1
-    assert [call for call in calls if call[1] == 2] == [(f"trial-{n:02}", 2) for n in range(1, 7)]
+    assert calls.count(calls[5]) == 2 and len(set(calls)) == len(calls) - 1
+    assert [call for call in calls if call[1] == 2] == [(f"trial-{n:02}", 2) for n in range(1, 5)]
     again, _ = swept(out, *GRID)
     assert len(calls) == len(set(calls)) + 1 and again == found
     assert (out / BEST).read_text(encoding="utf-8") == (whole / BEST).read_text(encoding="utf-8")
