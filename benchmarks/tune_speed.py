@@ -26,7 +26,8 @@ from tokenise import train as train_tokenizer
 
 from tune.config import resolve
 from tune.data import Tokens, tokenise
-from tune.memory import GIB, LINEARS, Setting, Shape, estimate
+from tune.device import GIB
+from tune.memory import LINEARS, Setting, Shape, estimate
 from tune.methods import METHODS
 from tune.objectives import cut_at_samples, sft_loss, unwrapped
 from tune.optim import Optimizer

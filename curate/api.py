@@ -121,9 +121,9 @@ def recipe(
     `memory` bounds what the run holds ("2GB"). `report` is told what is going on. Raises UserError for whatever is
     wrong with the input, and leaves nothing then.
     """
-    from curate.budget import parse_memory
     from curate.pipeline import curate_recipe
     from curate.recipefile import load_recipe
+    from jingtiao.memory import parse_memory
 
     _check(lang, limit=limit, workers=workers)
     done = curate_recipe(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from curate.store import MEMORY
 from curate.text.decode import FileInfo
 from curate.types import SPLITS, File, UserError
+from jingtiao.memory import free_memory
 
 if TYPE_CHECKING:
     from curate.recipefile import Recipe
@@ -59,7 +60,7 @@ def share_out(
     total = sum(source.infos[file.path].bytes for file in source.files)
     if total < LARGE and memory is None:
         return Budget(1 << 62, row, MEMORY, workers, {})
-    memory = memory or machine_memory()
+    memory = memory or free_memory()
     slices: dict[int, int] = {}
     expected = 0
     for file in source.files:
@@ -84,21 +85,3 @@ def _row_bytes(recipe: Recipe, file: File, info: FileInfo) -> int:
     first = next(blocks)
     size = int(first.frame.estimated_size()) + sum(len(reject.raw) for reject in first.rejects)
     return max(1, size // max(1, first.rows))
-
-
-def machine_memory() -> int:
-    """Bytes that this machine, or this container, could still give."""
-    from tune.memory import free_memory
-
-    return free_memory()
-
-
-def parse_memory(text: str) -> int:
-    """`2GB`, `800MB`, `1.5GiB` in bytes, as `tune` reads them. Raises UserError for anything else."""
-    from tune.config import parse_memory as parse
-    from tune.errors import UserError as TuneError
-
-    try:
-        return parse(text)
-    except TuneError as error:
-        raise UserError(*error.messages) from None

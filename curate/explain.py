@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from curate.card.draw import sample_text
-from curate.card.markdown import clip, visible
 from curate.card.words import meaning
 from curate.naming import placed, row_prefixes
 from curate.preview import record_text
 from curate.run import read_local, read_manifest
 from curate.types import RID_BITS, SPLITS, File, UserError
 from curate.work import passing_folder
+from jingtiao.markdown import clip, visible
 
 #: Rows that were rejected in favour of this one: so many are named.
 _SHOWN = 5

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curate.card.draw import sample_text
-from curate.card.markdown import clip, visible
 from curate.lazy import pl
 from curate.naming import placed
 from curate.recipefile import Recipe
@@ -16,6 +15,7 @@ from curate.trace import Stage, as_samples, context_of, kept, read_rows, trace
 from curate.types import SPLITS, File, Records, UserError
 from curate.veil import veil_of
 from curate.work import passing_folder
+from jingtiao.markdown import clip, visible
 
 
 @dataclass

@@ -423,7 +423,8 @@ def judged_again(run: Path, recipe: Recipe, likeness: bool = True) -> list[str]:
 
     Without `likeness`, what it says of like rows is taken for granted.
     """
-    rows = [(row["meta"]["id"], split, record(row)) for split in SPLITS for row in samples(run, split)]
+    written = [(split, row) for split in SPLITS for row in samples(run, split)]
+    rows = [(row["meta"]["id"], split, record(row)) for split, row in written]
     lost = {row["id"]: row for row in rejects(run) if row["step"] in JUDGEMENTS}
     rows += [(row["id"], row["split"], row["fields"]) for row in lost.values()]
     rows.sort(key=lambda row: (SPLITS.index(row[1]), row[0]))
@@ -435,10 +436,9 @@ def judged_again(run: Path, recipe: Recipe, likeness: bool = True) -> list[str]:
         for name in {*gone, *told}
         if told.get(name) != gone.get(name)
     ]
-    for split in SPLITS:
-        for row in samples(run, split):
-            said = [f for f in filter(None, row["meta"]["flags"].split(",")) if f.partition(":")[0] in JUDGEMENTS]
-            said = [f for f in said if likeness or not is_alike(*f.split(":"))]
-            if sorted(said) != sorted(flags.get(row["meta"]["id"], [])):
-                found.append(f"{row['meta']['id']}: flags {said}, recounted {flags.get(row['meta']['id'], [])}")
+    for _, row in written:
+        said = [f for f in filter(None, row["meta"]["flags"].split(",")) if f.partition(":")[0] in JUDGEMENTS]
+        said = [f for f in said if likeness or not is_alike(*f.split(":"))]
+        if sorted(said) != sorted(flags.get(row["meta"]["id"], [])):
+            found.append(f"{row['meta']['id']}: flags {said}, recounted {flags.get(row['meta']['id'], [])}")
     return found

@@ -89,3 +89,60 @@ def number(cell: str) -> int:
     found = re.search(r"-?[\d,]+", cell)
     assert found, cell
     return int(found[0].replace(",", ""))
+
+
+#: A number by itself: not a part of `p95` or `F1`.
+NUMBER = re.compile(r"(?<![A-Za-z\d.,])\d[\d,]*(?:\.\d+)?(?![A-Za-z\d])")
+
+
+#: Elements that hold rows of the corpus, names, or the page's frame.
+_NO_FIGURES = {"bdi", "code", "h1", "head", "nav", "footer", "fieldset", "thead", "caption"}
+
+
+class Numbers(Page):
+    """Every number that a page shows in one language, by its place: `numbers["table leaks"]`, `numbers["findings"]`.
+
+    A table's numbers are those below its head. Left out is what is no figure of the card's own: rows of the corpus and
+    their ids, names in `code`, the recipe's words about the corpus and about its metrics, and the navigation.
+    """
+
+    def __init__(self, html: str, lang: str = "zh") -> None:
+        self.numbers: dict[str, list[str]] = {}
+        self._section = ""
+        self._classes: list[tuple[str, str]] = []
+        self._part: list[str] = []
+        super().__init__(html, lang)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        super().handle_starttag(tag, attrs)
+        if tag == "section":
+            self._section = given.get("aria-labelledby") or ""
+        if tag not in _VOID or tag == "rect":
+            self._classes.append((tag, given.get("class") or ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        super().handle_endtag(tag)
+        self._classes.pop()
+
+    def handle_data(self, data: str) -> None:
+        super().handle_data(data)
+        if (self._open and self._open[-1][1]) or not (place := self._place()):
+            return
+        found = NUMBER.findall(data)
+        if found:
+            self.numbers.setdefault(place, []).extend(found)
+
+    def _place(self) -> str:
+        tags = [tag for tag, _ in self._classes]
+        classes = {name for _, kinds in self._classes for name in kinds.split()}
+        if not _NO_FIGURES.isdisjoint(tags) or {"eyebrow", "id", "side", "sides", "members", "more"} & classes:
+            return ""
+        if self._section in ("about", "scoring"):
+            return ""
+        if self._chart:
+            return f"{'hints' if self._hint else 'chart'} {self._chart}"
+        if "table" in tags:
+            return f"table {next(reversed(self.tables))}"
+        inside = [tag for tag in tags if tag != "span"] or ["page"]
+        return f"{self._section or 'head'} {inside[-1]}"

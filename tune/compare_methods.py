@@ -18,10 +18,11 @@ from typing import Any, TextIO
 
 import torch
 
+from jingtiao.memory import parse_memory
 from tune.checkpoint import newest
 from tune.compare import compare
 from tune.compare_page import MethodComparison, write_page
-from tune.config import TINY, Config, default_out, parse_memory, resolve
+from tune.config import TINY, Config, default_out, resolve
 from tune.errors import UserError
 from tune.folder import CHECKPOINTS, begin, read_local
 from tune.lender import Lender

@@ -247,13 +247,3 @@ def default_out(run: Run, config: Config, what: str | None = None) -> Path:
 
 def _safe(name: str) -> str:
     return re.sub(r"[^\w.]+", "-", name).strip("-.") or "model"
-
-
-def parse_memory(text: str) -> int:
-    """`16GB`, `8GiB`, `512MB` in bytes. Raises UserError for anything else."""
-    powers = {f"{letter}{i}b": (1024 if i else 1000) ** n for n, letter in enumerate("kmgt", 1) for i in ("", "i")}
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
-    size = round(float(found[1]) * powers.get(found[2], 0)) if found else 0
-    if size <= 0:
-        raise UserError(f"--memory {text}: write a size like 16GB, 8GiB or 512MB")
-    return size

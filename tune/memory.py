@@ -8,13 +8,10 @@ the top. Bytes everywhere; T tokens a row, A learnt tokens a row, V vocabulary.
 from __future__ import annotations
 
 import math
-import os
-import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-GIB = 1 << 30
+from tune.device import GIB
 
 # --- measured constants -----------------------------------------------------------------------------------------
 
@@ -93,7 +90,9 @@ SAVED: tuple[Saved, ...] = (
     Saved("adapters: before and after the activation", "inner", _SAME, _SAME, ("adapter",)),
     # With a block mask the prefix's part is worked out apart: the other's result, and weights of the few keys.
     Saved("attention: its result without the prefix", "q", _SAME, _SAME, ("joined_prefix",)),
-    Saved("weights of the prefix's keys", "weights", _FP32, _SAME, ("joined_prefix",)),
+    Saved("weights of the prefix's keys", "weights", _FP32, _FP32, ("joined_prefix",)),
+    Saved("weights of the prefix's keys, rounded", "weights", _SAME, _SAME, ("joined_prefix",)),
+    Saved("scores of the prefix's keys, beside the log-sum-exp", "scores", _FP32, _FP32, ("joined_prefix",)),
     # A loop over samples copies the prefix to each and makes masks.
     Saved("prefix before each sample's k and v", "prefixes", _SAME, _NONE, ("looped_prefix",)),
     Saved("each sample's mask", "mask", _SAME, _NONE, ("looped_prefix",)),
@@ -255,6 +254,7 @@ def saved_bytes(shape: Shape, setting: Setting) -> int:
         "prefixes": setting.prefix / setting.length * 2 * shape.kv_heads * shape.head_dim,
         "mask": setting.prefix + setting.length,
         "weights": setting.prefix * shape.heads,
+        "scores": (setting.prefix + 1) * shape.heads,
     }
     total = 0.0
     for saved in SAVED:
@@ -373,47 +373,3 @@ def _backward(shape: Shape, setting: Setting) -> int:
     q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     widest = max(3 * shape.intermediate, 2 * q + 2 * kv)
     return setting.row_tokens * setting.dtype * (widest + 2 * shape.hidden)
-
-
-# --- what the machine has ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where training will run. memory: all of a GPU's, or what a CPU has free now. dtype: bytes of a weight."""
-
-    type: str
-    name: str
-    memory: int
-    dtype: int
-
-    @classmethod
-    def of(cls, device: Any, dtype: Any) -> Device:
-        """From a torch device and dtype."""
-        import torch
-
-        if device.type == "cuda":
-            facts = torch.cuda.get_device_properties(device)
-            return cls("cuda", facts.name, facts.total_memory, dtype.itemsize)
-        return cls(device.type, device.type.upper(), free_memory(), dtype.itemsize)
-
-
-def free_memory() -> int:
-    """Bytes that this machine, or this container, could still give; where no one says, all that it has."""
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    found = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo.read_text(encoding="utf-8"), re.MULTILINE)
-    free = int(found[1]) << 10 if found else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text(encoding="utf-8").strip()
-        used = int((group / "memory.current").read_text(encoding="utf-8"))
-        return min(free, max(0, int(limit) - used)) if limit != "max" else free
-    except (OSError, ValueError):
-        return free
-
-
-def size(bytes_: float) -> str:
-    """`1.2 GiB`, `340 MiB`."""
-    return f"{bytes_ / GIB:,.1f} GiB" if bytes_ >= GIB else f"{bytes_ / (1 << 20):,.0f} MiB"

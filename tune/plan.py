@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tune import memory as mem
+from tune.device import Device, size
 from tune.errors import UserError
-from tune.memory import Device, Setting, Shape, size
+from tune.memory import Setting, Shape
 from tune.pack import BLOCK, round_up
 from tune.survey import Survey, choose_row_tokens, survey_rows
 from tune.timing import Probe, duration

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tune.memory import size
+from tune.device import size
 from tune.timing import duration
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from typing import Any, TextIO
 
 import torch
 
+from jingtiao.memory import parse_memory
 from tune.checkpoint import newest
-from tune.config import default_out, parse_memory, resolve
+from tune.config import default_out, resolve
 from tune.errors import UserError
 from tune.folder import CHECKPOINTS, begin, write_local
 from tune.grid import SECTION, Grid, read_grid

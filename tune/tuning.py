@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tune.config import continued, default_out, parse_memory, resolve
+from jingtiao.memory import parse_memory
+from tune.config import continued, default_out, resolve
 from tune.errors import UserError
 from tune.folder import begin, check_place, open_tuning, write_local
 from tune.lock import check_hashes, read_lock, write_lock

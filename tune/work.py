@@ -116,7 +116,8 @@ def _planned(base: Base, config: Config, memory: int | None, timing: bool) -> Wo
     """The base model made into one that the method trains, and the plan."""
     import torch
 
-    from tune.memory import Device, Shape
+    from tune.device import Device
+    from tune.memory import Shape
     from tune.methods import METHODS
     from tune.model import probe
     from tune.objectives import cut_at_samples, unwrapped

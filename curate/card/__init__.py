@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from curate.card.both import said
 from curate.types import UserError
+from jingtiao.both import said
 
 
 def prepare() -> None:
@@ -34,7 +34,7 @@ def write_card(run: Path, lang: str | None = None) -> Path:
     """Draw a run's card again from its card.json; returns the page's path. `lang`: zh, en, or the run's own."""
     from curate.formatting.features import run_features
 
-    write_drawn(run, draw_card(read_card(run), run_features(run), lang or _language(run)))
+    write_drawn(run, draw_card(read_card(run), run_features(run), lang or language(run)))
     return run / "card.html"
 
 
@@ -49,7 +49,7 @@ def export_card(run: Path, out: Path, lang: str | None = None) -> Path:
         raise UserError(f"{out}: is a run folder, whose card keeps its examples; name another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "card.json", json.dumps(card, ensure_ascii=False, indent=1) + "\n")
-    write_drawn(out, draw_card(card, [], lang or _language(run)))
+    write_drawn(out, draw_card(card, [], lang or language(run)))
     return out / "card.html"
 
 
@@ -80,7 +80,7 @@ def read_card(run: Path) -> dict[str, Any]:
     return card
 
 
-def _language(run: Path) -> str:
+def language(run: Path) -> str:
     """The language the run's card was drawn in."""
     from curate.run import read_local
 

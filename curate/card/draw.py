@@ -12,16 +12,16 @@ from curate.card.figures import figure_links
 from curate.card.files import ignored_line, source_table
 from curate.card.frontmatter import front_matter
 from curate.card.leaks import found_near, near_leaks_part
-from curate.card.markdown import cell, fence, line, link, table
 from curate.card.near import near_part, semantic_part
-from curate.card.numbers import count as _n
-from curate.card.numbers import part_of as _part
-from curate.card.numbers import with_share as _with_share
 from curate.card.words import meaning, words
 from curate.naming import placed
 from curate.tables import funnel
 from curate.tasks import TASKS
 from curate.types import SPLITS
+from jingtiao.markdown import cell, fence, line, link, table
+from jingtiao.numbers import count as _n
+from jingtiao.numbers import part_of as _part
+from jingtiao.numbers import with_share as _with_share
 
 Card = dict[str, Any]
 Words = dict[str, str]
@@ -334,14 +334,10 @@ def template_examples(card: Card) -> list[dict[str, str]]:
 
 def sample_text(sample: dict[str, Any]) -> str:
     """A sample as it is told to a model: system, earlier turns, the user's message, the answer."""
-    from curate.card.markdown import clip
-    from curate.formatting.prompt import user_message
+    from curate.formatting.prompt import turns
+    from jingtiao.markdown import clip
 
-    said = [("system", sample.get("system", ""))]
-    for user, reply in sample.get("history", ()):
-        said += [("user", user), ("assistant", reply)]
-    said += [("user", user_message(sample["instruction"], sample["input"])), ("assistant", sample["output"])]
-    return "\n".join(f"[{role}] {clip(text)}" for role, text in said if text or role != "system")
+    return "\n".join(f"[{role}] {clip(text)}" for role, text in turns(sample))
 
 
 def reject_examples(card: Card, w: Words) -> list[dict[str, str]]:

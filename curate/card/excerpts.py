@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from curate.card.markdown import clip
+from jingtiao.markdown import clip
 
 #: Characters that a card keeps of a text, and of one item of a list; the items it keeps.
 CHARS, ITEM_CHARS, ITEMS = 400, 160, 8

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from curate.card.both import Both, both, said
-from curate.card.charts import Bar, Chart, bars, histogram
-from curate.card.markdown import cell
-from curate.card.numbers import count, with_share
 from curate.card.page_words import page_words
 from curate.card.words import words
 from curate.types import SPLITS
+from jingtiao.both import Both, both, said
+from jingtiao.charts import Bar, Chart, bars, histogram
+from jingtiao.markdown import cell
+from jingtiao.numbers import count, with_share
 
 Card = dict[str, Any]
 

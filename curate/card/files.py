@@ -8,8 +8,8 @@ from os.path import commonpath
 from pathlib import PurePosixPath
 from typing import Any
 
-from curate.card.markdown import cell, table
-from curate.card.numbers import count as _n
+from jingtiao.markdown import cell, table
+from jingtiao.numbers import count as _n
 
 Entry = dict[str, Any]
 

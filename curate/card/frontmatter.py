@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from curate.card.markdown import visible
+from jingtiao.markdown import visible
 
 #: How a licence is called in a recipe → its id on the Hub; the rest is `other` with the recipe's words.
 _LICENSES = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from curate.card.draw import count_of
-from curate.card.markdown import cell, table
-from curate.card.numbers import count as _n
-from curate.card.numbers import percent, with_share
 from curate.types import SPLITS
+from jingtiao.markdown import cell, table
+from jingtiao.numbers import count as _n
+from jingtiao.numbers import percent, with_share
 
 Card = dict[str, Any]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from curate.card.markdown import cell, table
-from curate.card.numbers import count, with_share
 from curate.types import SPLITS
+from jingtiao.markdown import cell, table
+from jingtiao.numbers import count, with_share
 
 #: The figures of a cell, with the names of their columns.
 _FIGURES = ("near", "covered", "covered_tenth")

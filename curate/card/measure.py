@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from typing import Any
 
-from curate.card.bins import histogram
 from curate.card.excerpts import cut_sample
 from curate.card.shown import CLUSTERS, MEMBERS, Shown
 from curate.card.unknown import unknown_words
@@ -19,6 +18,7 @@ from curate.steps import Context
 from curate.steps.leak_check import meeting_group
 from curate.text.keys import group_hash, key_column
 from curate.types import SPLITS
+from jingtiao.bins import histogram
 
 
 def leak_columns(context: Context) -> set[str]:

@@ -10,12 +10,13 @@ from curate.card import draw
 from curate.card.figures import figure_links
 from curate.card.files import source_table
 from curate.card.frontmatter import front_matter
-from curate.card.markdown import cell, fence, line, table
 from curate.card.mixture_words import TEXTS
-from curate.card.numbers import count as _n
-from curate.card.numbers import with_share as _with_share
-from curate.card.words import LANGUAGES, words
+from curate.card.words import words
 from curate.types import SPLITS
+from jingtiao.both import LANGUAGES
+from jingtiao.markdown import cell, fence, line, table
+from jingtiao.numbers import count as _n
+from jingtiao.numbers import with_share as _with_share
 
 Card = dict[str, Any]
 Words = dict[str, str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from curate.card.markdown import table
+from jingtiao.markdown import table
 
 
 def near_part(card: dict[str, Any], w: dict[str, str], splits: list[str]) -> dict[str, str]:

@@ -1,32 +1,32 @@
 """A run's card.html, drawn from card.json and nothing else: one file that opens from disk, in two languages.
 
-Tables are those of README.md, cell by cell, so that both say the same. Nothing of a row is ever markup or script:
-every text is escaped, and the page's policy lets no other script run and nothing be fetched.
+Tables are those of README.md, cell by cell, so that both say the same.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from curate.card.both import TAGS, Both, both, escape, plain, prose, said, value
 from curate.card.draw import card_parts
 from curate.card.figures import Figure, figures, split_word
-from curate.card.markdown import Table
-from curate.card.numbers import count, percent
 from curate.card.page_words import page_words
+from curate.card.rowlinks import anchor, look, row_link
 from curate.card.rowviews import member, sample, walk
-from curate.card.words import LANGUAGES, meaning, words
+from curate.card.words import meaning, words
 from curate.tables import funnel
 from curate.tally import add
+from jingtiao import page as frame
+from jingtiao.both import LANGUAGES, Both, both, escape, plain, prose, said, value
+from jingtiao.markdown import Table
+from jingtiao.numbers import count, percent
+from jingtiao.page import heard, safe
 
 Card = dict[str, Any]
 
-_HERE = Path(__file__).parent
+_TEMPLATE = Path(__file__).with_name("page.html.j2")
 #: The sections in their order: the id, the words of the heading, and the part that must be there.
 _SECTIONS = (
     ("about", "about", "about"),
@@ -46,6 +46,7 @@ _SECTIONS = (
     ("templates", "templates", "templates"),
     ("flags", "flags", "flags"),
     ("rejects", "rejects", "rejects"),
+    ("look", "look", "look"),
     ("scoring", "scoring", "metrics"),
     ("provenance", "provenance", "sources"),
 )
@@ -53,38 +54,15 @@ _SECTIONS = (
 
 def draw_page(card: Card, lang: str) -> str:
     """The page, with the language `lang` (zh or en) shown first."""
-    from markupsafe import Markup
-
     page = _Page(card)
-    style, script = (_read(name) for name in ("page.css", "page.js"))
-    return prepare().render(
-        page=page,
-        t=lambda key, **values: Markup(prose(page_words(key).fill(**values))),
-        lang=lang,
-        tags=TAGS,
-        style=Markup(style),
-        script=Markup(script),
-        policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'",
-        sections=[(name, heading) for name, heading, part in _SECTIONS if page.has(part)],
-    )
+    sections = [(name, heading) for name, heading, part in _SECTIONS if page.has(part)]
+    title = said(page_words("page_title").fill(title=card["recipe"]["title"]), lang)
+    return frame.draw(_TEMPLATE, lang, title, sections, page_words, page=page)
 
 
-@lru_cache(maxsize=1)
-def prepare() -> Any:
-    """The compiled template: as much work as drawing a page with it, but it can be done beforehand."""
-    from jinja2 import Environment, StrictUndefined
-
-    frame = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True)
-    return frame.from_string(_read("page.html.j2"))
-
-
-@lru_cache(maxsize=3)
-def _read(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+def prepare() -> None:
+    """Compile the template beforehand."""
+    frame.compiled(_TEMPLATE)
 
 
 class _Page:
@@ -95,6 +73,7 @@ class _Page:
         self.examples: Card = card.get("examples", {})
         parts = _mixture_parts if "mixture" in card else card_parts
         self._parts = {lang: parts(card, _words(card, lang), partial(meaning, lang=lang)) for lang in LANGUAGES}
+        self._told = _told(self.examples)
         self._figures: dict[str, list[Figure]] = {}
         for figure in figures(card):
             self._figures.setdefault(figure.part, []).append(figure)
@@ -102,22 +81,22 @@ class _Page:
     def has(self, part: str) -> bool:
         if part in _EVEN_EMPTY and part in self._parts["zh"]:
             return True
-        own = {"walk": self.examples.get("rows"), "pii": self._details()}
+        own = {"walk": self.examples.get("rows"), "pii": self._details(), "look": self.examples}
         return bool(own[part] if part in own else self._parts["zh"].get(part))
 
     # ---- texts
 
     def both(self, part: str) -> Any:
         """A part that is a sentence."""
-        return _safe(prose(both(lambda lang: self._parts[lang][part])))
+        return safe(prose(both(lambda lang: self._parts[lang][part])))
 
     def sentences(self, part: str) -> list[Any]:
         """A part that is a list of sentences."""
         pairs = zip(*(self._parts[lang][part] for lang in LANGUAGES), strict=True)
-        return [_safe(prose(Both(*pair))) for pair in pairs]
+        return [safe(prose(Both(*pair))) for pair in pairs]
 
     def title(self) -> Any:
-        return _safe(escape(self.card["recipe"]["title"]))
+        return safe(escape(self.card["recipe"]["title"]))
 
     def about(self) -> list[tuple[Any, Any]]:
         """Labels and values of what the corpus is."""
@@ -128,7 +107,7 @@ class _Page:
             shown = value(Both(plain(zh[1]), plain(en[1])))
             if link:
                 shown = f'<a href="{escape(link[1])}" rel="noreferrer">{escape(link[1])}</a>'
-            told.append((_safe(prose(Both(zh[0], en[0]))), _safe(shown)))
+            told.append((safe(prose(Both(zh[0], en[0]))), safe(shown)))
         return told
 
     def key_figures(self) -> list[tuple[str, Any, str]]:
@@ -150,31 +129,17 @@ class _Page:
     def table(self, part: str, links: str = "") -> Any:
         """A part that is a table. `links`: "steps" or "reasons", where its numbers lead to rejects."""
         zh, en = (self._parts[lang][part] for lang in LANGUAGES)
-        return _safe(self._table(part, zh, en, links)) if isinstance(zh, Table) else _safe("")
+        return safe(self._table(part, zh, en, links)) if isinstance(zh, Table) else safe("")
 
     def _table(self, name: str, zh: Table, en: Table, links: str = "", number: str = "") -> str:
         """`name` is the part that the table belongs to, `number` tells several of one part from each other."""
 
-        def cells(one: list[str], other: list[str], tag: str, targets: list[str | None]) -> str:
-            made = []
-            for index, pair in enumerate(zip(one, other, targets, strict=True)):
-                scope = ' scope="col"' if tag == "th" else ' scope="row"'
-                kind = tag if tag == "th" or index else "th"
-                words = value(Both(pair[0], pair[1]))
-                linked = f'<a href="#{pair[2]}">{words}</a>' if pair[2] else words
-                number = ' class="n"' if index >= zh.texts else ""
-                made.append(f"<{kind}{scope if kind == 'th' else ''}{number}>{linked}</{kind}>")
-            return f"<tr>{''.join(made)}</tr>"
-
-        targets = self._targets(links, zh)
-        head = cells(zh.head, en.head, "th", [None] * len(zh.head))
-        body = "".join(cells(a, b, "td", to) for a, b, to in zip(zh.rows, en.rows, targets, strict=True))
-        caption = prose(page_words(_CAPTIONS.get(name, name)))
-        return (
-            f'<div class="scroll" tabindex="0" role="region" aria-labelledby="table-{name}{number}"><table>'
-            f'<caption id="table-{name}{number}" class="unseen">{caption}</caption>'
-            f"<thead>{head}</thead><tbody>{body}</tbody></table></div>"
+        head, *rows = (
+            [Both(*pair) for pair in zip(a, b, strict=True)]
+            for a, b in zip([zh.head, *zh.rows], [en.head, *en.rows], strict=True)
         )
+        caption = page_words(_CAPTIONS.get(name, name))
+        return frame.table(f"{name}{number}", caption, head, rows, zh.texts, self._targets(links, zh))
 
     def _targets(self, links: str, table: Table) -> list[list[str | None]]:
         """Where each cell leads."""
@@ -201,7 +166,7 @@ class _Page:
     def drawn(self, part: str, links: str = "") -> Any:
         """Charts and the table of the same figures; a single chart stands beside it."""
         told = self.charts(part) + self.table(part, links)
-        return _safe(f'<div class="beside">{told}</div>') if len(self._figures.get(part, ())) == 1 else told
+        return safe(f'<div class="beside">{told}</div>') if len(self._figures.get(part, ())) == 1 else told
 
     def label_tables(self) -> list[Any]:
         """The labels, or of a mixture those of each corpus."""
@@ -209,7 +174,7 @@ class _Page:
             return [self.drawn("labels")]
         pairs = zip(*(self._parts[lang]["labels"] for lang in LANGUAGES), strict=True)
         return [
-            _safe(
+            safe(
                 f"<h3>{escape(plain(zh['name']))}</h3>"
                 + self._table("labels", zh["table"], en["table"], number=str(i))
             )
@@ -219,17 +184,16 @@ class _Page:
     def charts(self, part: str) -> Any:
         """The charts of a part, side by side where there is room."""
         made = [
-            f'<figure>{one.chart.inline(f"fig-{one.name}")}<figcaption id="fig-{one.name}">{prose(one.title)}'
-            f"</figcaption></figure>{_heard(one) if part in _ONLY_DRAWN else ''}"
+            frame.figure(one.name, one.title, one.chart) + (heard(one.name, one.chart) if part in _ONLY_DRAWN else "")
             for one in self._figures.get(part, ())
         ]
-        return _safe(f'<div class="charts">{"".join(made)}</div>' if made else "")
+        return safe(f'<div class="charts">{"".join(made)}</div>' if made else "")
 
     # ---- rows
 
     def conflicts(self) -> list[Any]:
         return [
-            _safe(f'<ul class="sides">{"".join(member(row) for row in group)}</ul>')
+            safe(f'<ul class="sides">{"".join(member(row, told=self._told) for row in group)}</ul>')
             for group in self.examples.get("conflicts", ())
         ]
 
@@ -239,10 +203,11 @@ class _Page:
         for one in self.examples.get("clusters", ()):
             head = page_words(f"group_{one['step']}").fill(split=split_word(one["split"]), n=count(one["rows"]))
             kept = one["kept"]
-            rows = [member(kept, page_words("stays")), *(member(row, like=kept) for row in one["members"])]
+            first = member(kept, page_words("stays"), told=self._told)
+            rows = [first, *(member(row, like=kept, told=self._told) for row in one["members"])]
             left = one["rows"] - len(rows)
             more = f'<p class="dim">{prose(page_words("more_members").fill(n=count(left)))}</p>' if left else ""
-            told.append((_safe(prose(head)), _safe(f'<ul class="members">{"".join(rows)}</ul>{more}')))
+            told.append((safe(prose(head)), safe(f'<ul class="members">{"".join(rows)}</ul>{more}')))
         return told
 
     def walks(self) -> list[Any]:
@@ -253,15 +218,16 @@ class _Page:
                 reason = both(lambda lang, row=row: meaning(row["reason"], lang))
                 words = page_words("removed_by").fill(step=row["step"], reason=reason)
                 note = f' <span class="gone">{prose(words)}</span>'
-            head = f'<p class="id"><code>{escape(row["id"])}</code>{note}</p>'
-            told.append(_safe(f'<li class="walk">{head}{walk(row)}</li>'))
+            mine = self._told[row["id"]] == "walk"
+            head = f'<p class="id">{row_link(row["id"], () if mine else self._told)}{note}</p>'
+            told.append(safe(f'<li class="walk"{_place(row) if mine else ""}>{head}{walk(row)}</li>'))
         return told
 
     def templates(self) -> list[tuple[str, str, Any]]:
         """Each template's name, how many samples it made, and one of them."""
         shown = self.examples.get("templates", {})
         return [
-            (name, count(n), _safe(f'<p class="id"><code>{escape(shown[name]["id"])}</code></p>{sample(shown[name])}'))
+            (name, count(n), safe(f'<p class="id">{row_link(shown[name]["id"], self._told)}</p>{sample(shown[name])}'))
             for name, n in self.card["templates"].items()
             if name in shown
         ]
@@ -283,10 +249,24 @@ class _Page:
         return {
             "anchor": _anchor(step, reason),
             "name": reason,
-            "meaning": _safe(prose(both(lambda lang: meaning(reason, lang)))),
+            "meaning": safe(prose(both(lambda lang: meaning(reason, lang)))),
             "shown": _t("shown_of", shown=len(rows), n=count(n)),
-            "rows": [_safe(_reject(row)) for row in rows],
+            "rows": [safe(self._reject(row, _anchor(step, reason))) for row in rows],
         }
+
+    def _reject(self, row: Card, group: str) -> str:
+        """A rejected row beside the one that caused it; where it is the place of the row's story, it says so."""
+        mine = self._told[row["id"]] == group
+        score = "" if row.get("score") is None else page_words("alike").fill(score=f"{row['score']:.2f}")
+        sides = member(row, score, told=() if mine else self._told)
+        if row.get("kept_id"):
+            other = {"id": row["kept_id"], "fields": row["kept"]}
+            sides += member(other, page_words("because_of"), told=self._told)
+        return f'<ul class="sides reject"{_place(row) if mine else ""}>{sides}</ul>'
+
+    def look(self) -> Any:
+        """Where a row is looked up that has no story on the page."""
+        return safe(look([(None, None)]))
 
     def _details(self) -> dict[str, int]:
         """Places that redact_pii found, by kind."""
@@ -305,7 +285,7 @@ class _Page:
             )
             for lang in LANGUAGES
         )
-        return _safe(self._table("pii", zh, en))
+        return safe(self._table("pii", zh, en))
 
     def unknown_words(self) -> Any:
         """How many words the dictionary doesn't have."""
@@ -325,19 +305,19 @@ _CAPTIONS = {"tokens_cut": "tokens", "sources": "sources_files"}
 _STEPS = {"unreadable": "read", "unformattable": "format"}
 
 
-def _heard(figure: Figure) -> str:
-    """The bars of a chart as a list that screen readers find."""
-    rows = "".join(f"<li>{value(bar.label)}: {value(bar.note)}</li>" for bar in figure.chart.bars)
-    return f'<ul class="unseen" aria-labelledby="fig-{figure.name}">{rows}</ul>'
+def _told(examples: Card) -> dict[str, str]:
+    """The rows whose stories stand on the page, and where: the anchor of the rejects they are among, or "walk"."""
+    told: dict[str, str] = {}
+    for group in examples.get("rejects", ()):
+        for row in group["rows"]:
+            told.setdefault(row["id"], _anchor(group["step"], group["reason"]))
+    for row in examples.get("rows", ()):
+        told.setdefault(row["id"], "walk")
+    return told
 
 
-def _reject(row: Card) -> str:
-    score = "" if row.get("score") is None else page_words("alike").fill(score=f"{row['score']:.2f}")
-    mine = member(row, score)
-    if not row.get("kept_id"):
-        return f'<ul class="sides reject">{mine}</ul>'
-    other = member({"id": row["kept_id"], "fields": row["kept"]}, page_words("because_of"))
-    return f'<ul class="sides reject">{mine}{other}</ul>'
+def _place(row: Card) -> str:
+    return f' id="{anchor(row["id"])}"'
 
 
 def _anchor(*names: str) -> str:
@@ -358,11 +338,5 @@ def _mixture_parts(card: Card, w: dict[str, str], says: Any) -> dict[str, Any]:
     return mixture_parts(card, w, says)
 
 
-def _safe(html: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(html)
-
-
 def _t(key: str, **values: object) -> Any:
-    return _safe(prose(page_words(key).fill(**values)))
+    return safe(prose(page_words(key).fill(**values)))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from curate.card.both import Both, both
 from curate.card.mixture_words import TEXTS as MIXTURE
 from curate.card.words import words
+from jingtiao.both import Both, both
+from jingtiao.page import WORDS
 
 _TEXTS: dict[str, tuple[str, str]] = {
     "page_title": ("{title} · 数据卡", "{title} · data card"),
-    "language": ("语言", "Language"),
-    "contents": ("目录", "Contents"),
-    "skip": ("跳到正文", "Skip to the text"),
     "of_recipe": ("配方 `{name}` {version}", "recipe `{name}` {version}"),
     "rows_read": ("读入的行", "rows read"),
     "rows_written": ("写出的样本", "samples written"),
@@ -66,11 +64,17 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "search": ("在剔除的行中查找", "Search the rejected rows"),
     "search_hits": ("行符合", "rows match"),
     "rejects_shown": (
-        "每种原因按种子抽取至多 {n} 行；全部在 rejected.jsonl 里。"
-        "想知道某一行的来历，用 `python -m curate explain RUN 编号`。",
-        "Of each reason a seeded sample of at most {n}; all are in rejected.jsonl, and `python -m curate explain RUN "
-        "ID` tells a row's whole story.",
+        "每种原因按种子抽取至多 {n} 行；全部在 rejected.jsonl 里。点编号可查那一行的来历。",
+        "Of each reason a seeded sample of at most {n}; all are in rejected.jsonl. A row's id leads to its story.",
     ),
+    "look": ("查一行的来历", "Look a row up"),
+    "look_note": (
+        "页面不能运行命令：点任何一行的编号（或在这里填写），再把命令复制到终端。",
+        "A page can't run a command: click any row's id (or enter it here), and copy the command into a terminal.",
+    ),
+    "look_run": ("RUN 是本页所在的文件夹。", "RUN is the folder that this page lies in."),
+    "copy": ("复制", "Copy"),
+    "copied": ("已复制", "Copied"),
     "shown_of": ("抽取 {shown} 行，共 {n} 行", "{shown} of {n} rows"),
     "because_of": ("因为这一行", "because of this row"),
     "alike": ("相似度 {score}", "similarity {score}"),
@@ -93,7 +97,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "sources_files": ("数据文件", "Source files"),
 }
 
-_ALL = {key: Both(*texts) for key, texts in {**MIXTURE, **_TEXTS}.items()}
+_ALL = {**WORDS, **{key: Both(*texts) for key, texts in {**MIXTURE, **_TEXTS}.items()}}
 
 
 def page_words(key: str) -> Both:

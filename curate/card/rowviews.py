@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from curate.card.both import Both, escape, prose
 from curate.card.page_words import page_words
-from curate.formatting.prompt import user_message
+from curate.card.rowlinks import row_link
+from curate.formatting.prompt import turns
+from jingtiao.both import Both, escape, prose
+from jingtiao.marked import marked, text
 
 Row = dict[str, Any]
-
-
-def text(value: object) -> str:
-    """A text of the corpus."""
-    return f'<bdi lang="zh">{escape(value)}</bdi>'
 
 
 def record(fields: Row | None) -> str:
@@ -63,13 +59,11 @@ def _column(key: str, body: str) -> str:
 
 def sample(made: Row) -> str:
     """An instruction row as it is told to a model."""
-    said = [("system", made["system"])] if made.get("system") else []
-    for user, reply in made.get("history", ()):
-        said += [("user", user), ("assistant", reply)]
-    said.append(("user", user_message(made["instruction"], made["input"])))
-    told = "".join(f"<dt>{prose(page_words(role))}</dt><dd>{text(words)}</dd>" for role, words in said)
-    answer = text(made["output"]) if made["output"] else prose(page_words("no_answer"))
-    return f"<dl>{told}<dt>{prose(page_words('assistant'))}</dt><dd>{answer}</dd></dl>"
+    told = [
+        f"<dt>{prose(page_words(role))}</dt><dd>{text(words) if words else prose(page_words('no_answer'))}</dd>"
+        for role, words in turns(made)
+    ]
+    return f"<dl>{''.join(told)}</dl>"
 
 
 def _marked_value(read: Any, cleaned: Any) -> tuple[str, str]:
@@ -82,38 +76,13 @@ def _marked_value(read: Any, cleaned: Any) -> tuple[str, str]:
     return _value(read), _value(cleaned)
 
 
-def marked(read: str, cleaned: str) -> tuple[str, str]:
-    """Both texts with what was taken away (`del`) and what was put in (`ins`) marked."""
-    head = _common(read, cleaned)
-    tail = _common(read[head:][::-1], cleaned[head:][::-1])
-    before, after = [escape(read[:head])], [escape(cleaned[:head])]
-    old, new = read[head : len(read) - tail], cleaned[head : len(cleaned) - tail]
-    for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        equal = kind == "equal"
-        before.append(escape(old[i:j]) if equal else _change("del", old[i:j]))
-        after.append(escape(new[k:m]) if equal else _change("ins", new[k:m]))
-    end = escape(read[len(read) - tail :])
-    return f'<bdi lang="zh">{"".join(before)}{end}</bdi>', f'<bdi lang="zh">{"".join(after)}{end}</bdi>'
+def member(row: Row, note: str | Both = "", like: Row | None = None, told: Collection[str] = ()) -> str:
+    """A row with its id and what is said of it; of one whose fields are those of `like`, no more than that.
 
-
-def _common(one: str, other: str) -> int:
-    """Characters that two texts begin with alike."""
-    short = min(len(one), len(other))
-    return next((index for index in range(short) if one[index] != other[index]), short)
-
-
-#: White space alone would not be seen as changed.
-_SEEN = str.maketrans({" ": "␣", "\u3000": "□", "\n": "⏎\n", "\r": "␍", "\t": "⇥"})
-
-
-def _change(tag: str, part: str) -> str:
-    return f"<{tag}>{escape(part.translate(_SEEN))}</{tag}>" if part else ""
-
-
-def member(row: Row, note: str | Both = "", like: Row | None = None) -> str:
-    """A row with its id and what is said of it; of one whose fields are those of `like`, no more than that."""
+    `told`: the rows whose stories stand elsewhere on the page.
+    """
     same = like is not None and row["fields"] == like["fields"]
     note = page_words("same_as_first") if same else note
-    told = f' <span class="dim">{prose(note)}</span>' if note else ""
+    said = f' <span class="dim">{prose(note)}</span>' if note else ""
     body = "" if same else record(row["fields"])
-    return f'<li><p class="id"><code>{escape(row["id"])}</code>{told}</p>{body}</li>'
+    return f'<li><p class="id">{row_link(row["id"], told)}{said}</p>{body}</li>'

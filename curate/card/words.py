@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LANGUAGES = ("zh", "en")
+from jingtiao.both import LANGUAGES
 
 _TEXTS: dict[str, tuple[str, str]] = {
     # Headings and connecting text.

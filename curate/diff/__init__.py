@@ -19,7 +19,8 @@ def diff_runs(first: Path, second: Path) -> dict[str, Any]:
     """What `diff --json` prints. Raises UserError for a folder that is no run, or whose files are not whole.
 
     `same` is true where every sample and every reject is the same, byte for byte; `differs` may still tell of another
-    version that made no difference. `rows` (see `compare_rows`) is there where they are not the same.
+    version that made no difference. Where they are not the same there are also `figures` (see `differing_figures`),
+    `rejects` (see `rejects_by_step`) and `rows` (see `compare_rows`).
     """
     manifests = [_whole(run) for run in (first, second)]
     found: dict[str, Any] = {
@@ -29,8 +30,12 @@ def diff_runs(first: Path, second: Path) -> dict[str, Any]:
     found["same"] = manifests[0]["outputs"] == manifests[1]["outputs"]
     found["differs"] = differing(*manifests)
     if not found["same"]:
+        from curate.card import read_card
+        from curate.diff.figures import differing_figures, rejects_by_step
         from curate.diff.rows import Side, compare_rows
 
+        found["figures"] = differing_figures(read_card(first), read_card(second))
+        found["rejects"] = rejects_by_step(*manifests)
         found["rows"] = compare_rows(Side(first, manifests[0]), Side(second, manifests[1]))
     return found
 

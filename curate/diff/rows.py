@@ -7,26 +7,33 @@ too: why it is not there is told by what became of the row it is of.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import re
 from functools import cached_property
 from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from curate.diff.examples import EXAMPLES, groups, show
 from curate.diff.lines import SIZE, blocks, line_hashes, part_hashes, samples
 from curate.lazy import pl
 from curate.sidecar import FILE
 from curate.text.hashing import hash_series
 from curate.types import SPLITS, UserError
 
-#: Rows of each group that are named and shown.
-EXAMPLES = 3
 #: What meta tells besides the text: where none but these differ, the row says the same.
 _ABOUT = {"id", "task", "template", "flags", "corpus", "metrics", "cluster_size", "source_id", "words"}
+#: How many rows of the source a sample stands for: a step that finds more of them says nothing new of the sample.
+_GROUP = "meta.cluster_size"
 #: Why a row that was not rejected isn't there.
 NOT_READ, OTHER_PARTS, FEWER_COPIES = "not_read", "other_parts", "fewer_copies"
+#: What is added to the id of a row of which there are several: parts of it, copies.
+_END = r"(#\d+)?(~\d+)?$"
+
+
+def plain_name(name: str) -> str:
+    """The id of the row that a part or a copy is of."""
+    return re.sub(_END, "", name)
 
 
 class Side:
@@ -70,6 +77,16 @@ class Side:
             self.written, on="id", how="anti", maintain_order="left"
         )
 
+    def rejects(self, names: set[str]) -> dict[str, dict[str, Any]]:
+        """`kept_id` and `score` of some ids: the first that was said of each."""
+        kinds: dict[str, Any] = {"id": pl.String, "kept_id": pl.String, "score": pl.Float64}
+        found: dict[str, dict[str, Any]] = {}
+        for lines in blocks(self.run / "rejected.jsonl"):
+            rows = pl.read_ndjson(BytesIO(b"\n".join(lines)), schema=kinds)
+            for row in rows.filter(pl.col("id").is_in(list(names))).to_dicts():
+                found.setdefault(row["id"], row)
+        return found
+
     def names(self, rows: pl.Series) -> pl.Series:
         """The ids of some rows."""
         return pl.read_parquet(self.run / FILE, columns=["id"])["id"].gather(rows)
@@ -97,7 +114,9 @@ def compare_rows(first: Side, second: Side) -> dict[str, Any]:
     are not the same, of three kinds: `text` (question, answer or label say something else), `wording` (the same text
     in another template or, where the seeds differ, with its options in another order) and `meta` (only what is told
     beside them); `fields` counts the parts that differ. Texts in another wording are the same if their keys are: their
-    spaces and punctuation may still differ. `rejected` is about ids that neither run has written.
+    spaces and punctuation may still differ. `resized` has samples that are the same but for the number of rows they
+    stand for: where one run looked for near-duplicates these are many, and nothing was changed. `rejected` is about
+    ids that neither run has written.
     """
     both = first.written.join(second.written, on="id").sort("row")
     lost = first.written.join(second.written, on="id", how="anti").with_columns(pl.lit(None).alias("row_right"))
@@ -106,38 +125,43 @@ def compare_rows(first: Side, second: Side) -> dict[str, Any]:
     changed = both.filter(pl.col("line") != pl.col("line_right"))
     moved = both.filter(pl.col("split") != pl.col("split_right"))
     kinds, fields = _kinds(changed, first, second)
-    groups = {
-        "lost": _groups(_why(lost, "row", first, second), "split", "why"),
-        "added": _groups(_why(added, "row_right", second, first), "split", "why"),
-        "moved": _groups(moved.rename({"split": "from", "split_right": "to"}), "from", "to"),
-        "changed": _groups(changed.with_columns(kinds), "kind"),
+    changed = changed.with_columns(kinds)
+    resized, changed = changed.filter(pl.col("kind") == "size"), changed.filter(pl.col("kind") != "size")
+    seed = first.seed
+    listed = {
+        "lost": groups(_why(lost, "row", first, second), seed, "split", "why"),
+        "added": groups(_why(added, "row_right", second, first), seed, "split", "why"),
+        "moved": groups(moved.rename({"split": "from", "split_right": "to"}), seed, "from", "to"),
+        "changed": groups(changed, seed, "kind"),
+        "resized": groups(resized.drop("split").rename({"split_right": "split"}), seed, "split"),
     }
-    _name(groups, first, second)
+    show(listed, first, second)
     return {
         "same": int(((both["line"] == both["line_right"]) & (both["split"] == both["split_right"])).sum()),
         "common": len(both),
-        "splits": _splits(first, second, lost, added, moved, changed),
-        **groups,
+        "splits": _splits(first, second, lost=lost, added=added, moved=moved, changed=changed, resized=resized),
+        **listed,
         "fields": fields,
         "rejected": _rejected(first, second),
     }
 
 
-def _splits(first: Side, second: Side, lost: Any, added: Any, moved: Any, changed: Any) -> dict[str, dict[str, int]]:
+def _splits(first: Side, second: Side, **rows: pl.DataFrame) -> dict[str, dict[str, int]]:
     columns = {
-        "lost": lost["split"],
-        "moved_away": moved["split"],
-        "moved_here": moved["split_right"],
-        "added": added["split"],
-        "changed": changed["split_right"],
+        "lost": rows["lost"]["split"],
+        "moved_away": rows["moved"]["split"],
+        "moved_here": rows["moved"]["split_right"],
+        "added": rows["added"]["split"],
+        "changed": rows["changed"]["split_right"],
+        "resized": rows["resized"]["split_right"],
     }
     counts = {name: dict(column.value_counts().iter_rows()) for name, column in columns.items()}
     found = {}
     for split in SPLITS:
         told = {name: counted.get(split, 0) for name, counted in counts.items()}
-        head, tail = {"first": first.rows[split]}, {"second": second.rows[split], "changed": told.pop("changed")}
-        if any(head.values()) or any(tail.values()):
-            found[split] = head | told | tail
+        beside = {name: told.pop(name) for name in ("changed", "resized")}
+        if first.rows[split] or second.rows[split]:
+            found[split] = {"first": first.rows[split], **told, "second": second.rows[split], **beside}
     return found
 
 
@@ -148,7 +172,7 @@ def _why(rows: pl.DataFrame, row: str, has: Side, lacks: Side) -> pl.DataFrame:
     if not len(unknown):
         return told
     names = has.names(told[row].gather(unknown)).alias("id")
-    plain = names.str.replace(r"(#\d+)?(~\d+)?$", "")
+    plain = names.str.replace(_END, "")
     of = (
         hash_series(plain)
         .to_frame()
@@ -187,8 +211,11 @@ def _kinds(changed: pl.DataFrame, first: Side, second: Side) -> tuple[pl.Series,
     reordered = pl.lit(first.seed != second.seed) & ~pl.col("size")
     text = pl.col("facts") | pl.col("key") | (pl.col("message") & ~pl.col("template") & ~reordered)
     kind = pl.when(text).then(pl.lit("text")).when("message").then(pl.lit("wording")).otherwise(pl.lit("meta"))
-    counts = {name: int(differs[name].sum()) for name in names}
-    return told.select(kind.alias("kind")).to_series(), {name: n for name, n in counts.items() if n}
+    rest = differs.select(pl.any_horizontal(pl.lit(False), *(name for name in names if name != _GROUP))).to_series()
+    only_size = (differs[_GROUP] if _GROUP in names else pl.repeat(False, len(differs), eager=True)) & ~rest
+    kinds = told.select(pl.when(only_size).then(pl.lit("size")).otherwise(kind).alias("kind")).to_series()
+    counts = {name: int((differs[name] & ~only_size).sum()) for name in names}
+    return kinds, {name: n for name, n in counts.items() if n}
 
 
 def _rejected(first: Side, second: Side) -> dict[str, Any]:
@@ -208,60 +235,3 @@ def _rejected(first: Side, second: Side) -> dict[str, Any]:
         "only_first": len(mine) - len(both),
         "only_second": len(theirs) - len(both),
     }
-
-
-# ---- groups and their examples
-
-
-def _groups(rows: pl.DataFrame, *by: str) -> list[dict[str, Any]]:
-    """Groups of rows with what they have in common, their number, and the first few as numbers of both runs."""
-    few = pl.struct("row", "row_right").head(EXAMPLES)
-    found = rows.sort("row", "row_right").group_by(by, maintain_order=True).agg(rows=pl.len(), examples=few)
-    return found.sort(["rows", *by], descending=[True, *(False for _ in by)]).to_dicts()
-
-
-def _name(groups: dict[str, list[dict[str, Any]]], first: Side, second: Side) -> None:
-    """Put ids and texts in the place of the examples' row numbers. Where either run masks details, none are shown."""
-    from curate.text.pii import mask_all
-
-    examples = [example for listed in groups.values() for group in listed for example in group["examples"]]
-    mine = _samples(first, {example["row"] for example in examples} - {None})
-    theirs = _samples(second, {example["row_right"] for example in examples} - {None})
-    veil = mask_all if first.veiled or second.veiled else str
-    for listed in groups.values():
-        for group in listed:
-            pairs = [(mine.get(example["row"]), theirs.get(example["row_right"])) for example in group["examples"]]
-            group["examples"] = [
-                {
-                    "id": (one or other or {})["meta"]["id"],
-                    "first": _text(one, other, veil),
-                    "second": _text(other, one, veil),
-                }
-                for one, other in pairs
-            ]
-
-
-def _samples(side: Side, rows: set[int]) -> dict[int, dict[str, Any]]:
-    """Some samples by their numbers."""
-    found: dict[int, dict[str, Any]] = {}
-    numbers = pl.Series("row", sorted(rows), dtype=pl.UInt32)
-    for split in SPLITS:
-        for here, frame in samples(side.run, split, side.split_rows(split, numbers)):
-            found |= {row + side.starts[split]: sample for row, sample in zip(here, frame.to_dicts(), strict=True)}
-    return found
-
-
-def _text(sample: dict[str, Any] | None, other: dict[str, Any] | None, veil: Callable[[str], str]) -> str | None:
-    """A sample as it is told to a model, or where the other run's is the same, what of its meta is not."""
-    from curate.card.draw import sample_text
-    from curate.card.markdown import clip
-
-    if sample is None:
-        return None
-    text = sample_text(sample)
-    if other is not None and text == sample_text(other):
-        there = other["meta"]
-        differs = {key: value for key, value in sample["meta"].items() if key not in there or there[key] != value}
-        if differs or sample["meta"] != there:
-            text = "\n".join(f"{key}: {clip(json.dumps(value, ensure_ascii=False))}" for key, value in differs.items())
-    return veil(text)

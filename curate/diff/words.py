@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from curate.card.markdown import clip, visible
-from curate.card.numbers import count as _n
 from curate.tables import print_table
+from jingtiao.markdown import clip, visible
+from jingtiao.numbers import count as _n
 
 #: What is told of rows that one run has not written, and didn't reject.
 _ABSENT = {
@@ -20,7 +20,11 @@ _KINDS = {
     "wording": "wording: another template or order of options, the same text",
     "meta": "meta only: question and answer are the same",
 }
-_COLUMNS = ("first", "lost", "moved_away", "moved_here", "added", "second", "changed")
+_COLUMNS = ("first", "lost", "moved_away", "moved_here", "added", "second", "changed", "resized")
+#: Columns that are only there where some split has such rows.
+_RARE = ("lost", "moved_away", "moved_here", "added", "resized")
+#: Rows of each group that a terminal is shown.
+_SHOWN = 3
 
 
 def print_diff(found: dict[str, Any]) -> None:
@@ -30,7 +34,7 @@ def print_diff(found: dict[str, Any]) -> None:
         print(f"{name + ':':8}{run['path']} ({run['recipe']} {run['version']}, seed {run['seed']})")
     if found["differs"]:
         print()
-        differs = [[one["what"], _value(one["first"]), _value(one["second"])] for one in found["differs"]]
+        differs = [[one["what"], shown_value(one["first"]), shown_value(one["second"])] for one in found["differs"]]
         print_table(["made otherwise", "first", "second"], differs)
     print()
     if found["same"]:
@@ -47,7 +51,7 @@ def print_diff(found: dict[str, Any]) -> None:
 def split_table(rows: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Columns and a row a split; its samples in the first run, less and plus what follows, are those in the second."""
     signs = {"lost": "-", "moved_away": "-", "moved_here": "+", "added": "+"}
-    columns = [name for name in _COLUMNS if name not in signs or any(told[name] for told in rows["splits"].values())]
+    columns = [name for name in _COLUMNS if name not in _RARE or any(told[name] for told in rows["splits"].values())]
 
     def cell(name: str, n: int) -> str:
         return f"{signs[name] if n and name in signs else ''}{_n(n)}"
@@ -70,6 +74,8 @@ def story(rows: dict[str, Any]) -> list[str]:
         lines += ["", f"{_n(group['rows'])} moved from {group['from']} to {group['to']}", *_examples(group)]
     for group in rows["changed"]:
         lines += ["", f"{_n(group['rows'])} changed, {_KINDS[group['kind']]}", *_examples(group)]
+    if n := sum(group["rows"] for group in rows["resized"]):
+        lines += ["", f"{_n(n)} resized: the same sample, that stands for another number of rows (meta.cluster_size)"]
     if rows["fields"]:
         told = ", ".join(f"{name} {_n(n)}" for name, n in rows["fields"].items())
         lines += ["", f"parts that differ, and in how many rows: {told}"]
@@ -90,13 +96,19 @@ def _rejected(told: dict[str, Any]) -> list[str]:
 
 def _examples(group: dict[str, Any]) -> list[str]:
     lines = []
-    for example in group["examples"]:
-        texts = list(dict.fromkeys(text for text in (example["first"], example["second"]) if text is not None))
+    for example in group["examples"][:_SHOWN]:
+        sides = [example[run] for run in ("first", "second") if example[run] is not None]
+        if not any(sides):
+            sides = [example["both"]]
         lines.append(f"  {visible(example['id'])}")
-        for mark, text in zip("-+" if len(texts) > 1 else " ", texts, strict=True):
+        for mark, parts in zip("-+" if len(sides) > 1 else " ", sides, strict=True):
+            said = "\n".join(f"[{name}] {clip(text)}" for name, text in parts)
             lines += [
-                f"    {mark if i == 0 else ' '} {line}".rstrip() for i, line in enumerate(visible(text).split("\n"))
+                f"    {mark if i == 0 else ' '} {line}".rstrip() for i, line in enumerate(visible(said).split("\n"))
             ]
+        if because := example.get("because"):
+            score = "" if because["score"] is None else f", {because['score']:.2f}"
+            lines.append(f"      because of {visible(because['id'])}{score}")
     return lines
 
 
@@ -104,7 +116,8 @@ def _step(why: str) -> str:
     return why.replace(":", ": ", 1)
 
 
-def _value(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """What a run was made with, in one line."""
     if value is None:
         return "–"
     if isinstance(value, list):

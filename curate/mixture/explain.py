@@ -8,9 +8,9 @@ from typing import Any
 
 from curate import explain
 from curate.card.draw import sample_text
-from curate.card.markdown import visible
 from curate.run import read_local
 from curate.types import SPLITS, UserError
+from jingtiao.markdown import visible
 
 
 def explain_mixed(run: Path, manifest: dict[str, Any], name: str) -> str:

@@ -62,8 +62,8 @@ class Lengths:
 
     def figures(self) -> dict[str, Any]:
         """What the manifest and the card say: samples, percentiles, and what is cut at each limit."""
-        from curate.card.bins import histogram
         from curate.card.measure import percentiles
+        from jingtiao.bins import histogram
 
         return {
             "samples": self.total.total(),
@@ -95,7 +95,6 @@ class TokenCounter:
         return [length for chunk in chunks for length in self._measure(chunk)]
 
     def _measure(self, samples: list[dict[str, Any]]) -> list[Length]:
-        from tune.errors import UserError as TuneError
 
         answered = [sample for sample in samples if sample["output"]]
         try:
@@ -104,7 +103,7 @@ class TokenCounter:
             # What tune would leave out (an answer with a special token in it) has a length all the same.
             rest = [sample for sample, one in zip(samples, made, strict=True) if one is None or one.refused]
             prompts = iter(self._prompter.prompt_ids(rest))
-        except TuneError as error:
+        except UserError as error:
             raise UserError(*(f"token_length: {message}" for message in error.messages)) from None
         lengths = []
         for sample, one in zip(samples, made, strict=True):
@@ -127,13 +126,12 @@ def load_counter(name: str) -> TokenCounter:
     Raises it too where `tune` could not use the tokenizer: there is no end to an answer, or BOS can't be right.
     """
     tokenizers_version()
-    from tune.errors import UserError as TuneError
     from tune.prompt import make_prompter
 
     tokenizer = _read(name, _folder(name))
     try:
         prompter = make_prompter(tokenizer)
-    except TuneError as error:
+    except UserError as error:
         raise UserError(*(f"tokenizer {name}: {message}" for message in error.messages)) from None
     said = json.dumps([tokenizer.sha256, prompter.sha256, tokenizer.special], sort_keys=True)
     return TokenCounter(prompter, hashlib.sha256(said.encode()).hexdigest())

@@ -11,6 +11,7 @@ from helpers import curate, differing, recipe_file
 
 from curate import budget, local, store
 from curate.types import UserError
+from jingtiao.memory import free_memory, parse_memory
 
 FLOOR = budget.BASE + budget.UNDER_WAY
 
@@ -45,7 +46,7 @@ def test_too_little(large: int, corpus: tuple[Path, Path], tmp_path: Path, monke
         said,
     )
     assert found
-    run = curate(corpus[0], tmp_path / "run", corpus[1], memory=budget.parse_memory(found[1])).path
+    run = curate(corpus[0], tmp_path / "run", corpus[1], memory=parse_memory(found[1])).path
     assert differing(run, curate(corpus[0], tmp_path / "plain", corpus[1]).path) == []
     assert curate(corpus[0], tmp_path / "few", corpus[1], memory=FLOOR + 1000, limit=2).status == "written"
 
@@ -67,8 +68,8 @@ def test_long_rows_make_short_slices(
 
 
 def test_sizes() -> None:
-    assert [budget.parse_memory(text) for text in ("2GB", "800 mb", "1.5GiB")] == [2 * 10**9, 8 * 10**8, 3 << 29]
+    assert [parse_memory(text) for text in ("2GB", "800 mb", "1.5GiB")] == [2 * 10**9, 8 * 10**8, 3 << 29]
     for text in ("", "2", "GB", "-1GB", "many"):
         with pytest.raises(UserError, match="write a size like 16GB"):
-            budget.parse_memory(text)
-    assert 0 < budget.machine_memory() < 1 << 50
+            parse_memory(text)
+    assert 0 < free_memory() < 1 << 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -76,17 +77,20 @@ def why_absent(name: str, there: dict[str, Any], gone: dict[str, str]) -> str:
 def recount(one: Path, other: Path) -> dict[str, Any]:
     a, b = written(one), written(other)
     both = a.keys() & b.keys()
-    changed = {name for name in both if a[name][1] != b[name][1]}
+    other_lines = {name for name in both if a[name][1] != b[name][1]}
+    resized = {name for name in other_lines if parts_changed(a[name][1], b[name][1]) == {"meta.cluster_size"}}
+    changed = other_lines - resized
     gone = [why_gone(run) for run in (one, other)]
     idle = [{name: why for name, why in side.items() if name not in a and name not in b} for side in gone]
     moved = Counter((a[name][0], b[name][0]) for name in both if a[name][0] != b[name][0])
     return {
-        "same": len(both) - len(changed | {name for name in both if a[name][0] != b[name][0]}),
+        "same": len(both) - len(other_lines | {name for name in both if a[name][0] != b[name][0]}),
         "common": len(both),
         "lost": Counter((a[name][0], why_absent(name, b, gone[1])) for name in a.keys() - b.keys()),
         "added": Counter((b[name][0], why_absent(name, a, gone[0])) for name in b.keys() - a.keys()),
         "moved": moved,
-        "changed": len(changed),
+        "changed": Counter(b[name][0] for name in changed),
+        "resized": Counter(b[name][0] for name in resized),
         "fields": Counter(part for name in changed for part in parts_changed(a[name][1], b[name][1])),
         "rejected": {
             "same": sum(idle[1].get(name) == why for name, why in idle[0].items()),
@@ -115,7 +119,8 @@ def agree(one: Path, other: Path) -> dict[str, Any]:
     for name in ("lost", "added"):
         assert {(group["split"], group["why"]): group["rows"] for group in rows[name]} == told[name]
     assert {(group["from"], group["to"]): group["rows"] for group in rows["moved"]} == told["moved"]
-    assert sum(group["rows"] for group in rows["changed"]) == told["changed"]
+    assert sum(group["rows"] for group in rows["changed"]) == told["changed"].total()
+    assert {group["split"]: group["rows"] for group in rows["resized"]} == told["resized"]
     assert rows["fields"] == told["fields"]
     rejected = {**told["rejected"], "other": {}}
     other_reason = {(group["first"], group["second"]): group["rows"] for group in rows["rejected"]["other_reason"]}
@@ -128,24 +133,57 @@ def agree(one: Path, other: Path) -> dict[str, Any]:
         assert (n["first"], n["second"]) == tuple(side[split] for side in told["rows"])
         for name in ("lost", "added"):
             assert n[name] == sum(count for (at, _), count in told[name].items() if at == split)
+        for name in ("changed", "resized"):
+            assert n[name] == told[name][split]
+    assert {(told["split"], told["step"], told["reason"]): (told["first"], told["second"])
+            for told in found["rejects"]} == rejected_by_step(one, other)  # fmt: skip
     check_examples(rows, one, other)
     return found
 
 
+def rejected_by_step(one: Path, other: Path) -> dict[tuple[str, str, str], tuple[int, int]]:
+    sides = [Counter((row["split"], row["step"], row["reason"]) for row in rejects(run)) for run in (one, other)]
+    return {key: (sides[0][key], sides[1][key]) for key in sides[0].keys() | sides[1].keys()}
+
+
+def told_to_a_model(row: dict[str, Any]) -> list[list[str]]:
+    message = "\n".join(filter(None, (row["instruction"], row["input"])))
+    past = [part for user, reply in row.get("history", ()) for part in (["user", user], ["assistant", reply])]
+    system = [["system", row["system"]]] if row.get("system") else []
+    return [*system, *past, ["user", message], ["assistant", row["output"]]]
+
+
 def check_examples(rows: dict[str, Any], one: Path, other: Path) -> None:
-    """Rows that are shown are of their group, and as many as there are or three."""
+    """Rows that are shown are of their group, as many as there are or eight, and say what the files do."""
     a, b = written(one), written(other)
-    for name in ("lost", "added", "moved", "changed"):
+    reasons = [{row["id"]: row for row in reversed(rejects(run))} for run in (one, other)]
+    for name in ("lost", "added", "moved", "changed", "resized"):
         for group in rows[name]:
-            assert len(group["examples"]) == min(3, group["rows"])
+            assert len({example["id"] for example in group["examples"]}) == min(8, group["rows"])
             for example in group["examples"]:
-                assert (example["first"] is not None) == (example["id"] in a)
-                assert (example["second"] is not None) == (example["id"] in b)
+                sides = [there[example["id"]][1] if example["id"] in there else None for there in (a, b)]
+                check_texts(example, *sides)
                 if name == "lost":
                     assert a[example["id"]][0] == group["split"]
-                    assert a[example["id"]][1]["output"] in example["first"]
-                if name == "changed":
-                    assert example["first"] != example["second"]
+                if name == "resized":
+                    shown = [example[run] for run in ("first", "second")]
+                    sizes = [side["meta"].get("cluster_size") for side in sides if side]
+                    assert shown == [[["cluster_size", str(size)]] if size else [] for size in sizes]
+                reject = reasons[name == "lost"].get(example["id"])
+                if name in ("lost", "added") and reject and ":" in group["why"]:
+                    assert (example.get("because") or {}).get("id") == reject["kept_id"]
+
+
+def check_texts(example: dict[str, Any], one: dict[str, Any] | None, other: dict[str, Any] | None) -> None:
+    texts = [told_to_a_model(side) if side else None for side in (one, other)]
+    if any(len(text) > 400 for side in texts for _, text in side or ()):
+        return  # cut: a test of its own
+    if one and other and texts[0] == texts[1]:
+        assert example["both"] == texts[0]
+        differs = parts_changed(one, other) - {"instruction", "input"}
+        assert {f"meta.{name}" for run in ("first", "second") for name, _ in example[run]} == differs
+    else:
+        assert (example["first"], example["second"], example["both"]) == (*texts, [])
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
@@ -180,7 +218,7 @@ def test_the_three_kinds_of_change(tmp_path: Path) -> None:
     two = run_of(tmp_path / "free", flagged | {"train": rows[3:5]}, {"leak_check": {}}, 0)
     found = agree(one, two)["rows"]
     assert [(group["kind"], group["rows"]) for group in found["changed"]] == [("meta", 1)]
-    assert found["changed"][0]["examples"][0]["first"] == 'flags: "leak_check:in_train"'
+    assert found["changed"][0]["examples"][0]["first"] == [["flags", '"leak_check:in_train"']]
 
 
 def test_the_same_run_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,6 +265,49 @@ def test_a_mixture_and_its_part_and_a_larger_mixture(tmp_path: Path) -> None:
     assert agree(part, few)["rows"]["common"] > 0
 
 
+def figures_by_hand(run: Path) -> dict[tuple[str, str, str], int]:
+    """Those of a card's figures that can be counted in what was written, for a run of sentence pairs."""
+    told: dict[tuple[str, str, str], int] = {}
+    for split in SPLITS:
+        rows = lines(run / f"{split}.jsonl")
+        gone = sum(row["split"] == split for row in rejects(run))
+        told |= {("rows", split, "written"): len(rows), ("rows", split, "rejected"): gone}
+        told[("rows", split, "flagged")] = sum(bool(row["meta"]["flags"]) for row in rows)
+        for label, n in Counter(row["meta"]["label"] for row in rows).items():
+            told[("labels", split, label)] = n
+        for field in "ab":
+            sizes = sorted(len(row["meta"]["fields"][field]) for row in rows)
+            for name, share in (("p5", 0.05), ("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1)):
+                told[("lengths", split, f"{field} {name}")] = sizes[max(0, math.ceil(share * len(sizes)) - 1)]
+    keys = {split: {pair_key(row) for row in lines(run / f"{split}.jsonl")} for split in SPLITS}
+    for split in ("validation", "test"):
+        for other in SPLITS:
+            if other != split:
+                hits = sum(pair_key(row) in keys[other] for row in lines(run / f"{split}.jsonl"))
+                told[("leaks", split, f"after {other} rows")] = hits
+    return told
+
+
+def pair_key(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(compare_key(row["meta"]["fields"][field]) for field in "ab"))
+
+
+def test_figures_that_differ_are_those_of_the_files(tmp_path: Path) -> None:
+    one = curate("lcqmc", tmp_path / "a", overrides=["segment.as=off", "leak_check.near=off"]).path
+    options = ["segment.as=off", "exact_dedup.by=key", "near_dedup.threshold=0.6", "leak_check.coverage=off"]
+    two = curate("lcqmc", tmp_path / "b", overrides=options, limit=200).path
+    found = agree(one, two)["figures"]
+    told = {(each["part"], each["split"], each["name"]): (each["first"], each["second"]) for each in found}
+    sides = [figures_by_hand(run) for run in (one, two)]
+    for key in sides[0].keys() & sides[1].keys():
+        pair = (sides[0][key], sides[1][key])
+        assert told.pop(key, (pair[0], pair[0])) == pair
+    # What is left is of the source, or of sentences.
+    assert all("before" in name or name in ("read", "rows") or "sentences" in name for _, _, name in told)
+    for each in found:
+        assert ("first_of" in each) == (each["part"] in ("duplicates", "leaks"))
+
+
 def test_details_that_one_run_masks_are_not_shown(tmp_path: Path) -> None:
     rows = [("请打电话13912345678找我", "1"), ("好的", "0")]
     for name in ("masked", "open"):
@@ -250,6 +331,7 @@ def test_a_terminal_is_told_the_same(tmp_path: Path) -> None:
     told = [line for line in shown.stdout.split("\n") if line and not line.startswith(" ")]
     assert "1 lost from train: rejected by exact_dedup: same_key in the second run" in told
     assert "train      3    -1       2        0" in told
+    assert "      because of own/train/000000000" in shown.stdout.split("\n")
     assert "  own/train/000000001" in shown.stdout.split("\n")
     assert "    recipe file (sha256)" not in shown.stdout and "recipe file (sha256)" in shown.stdout
 

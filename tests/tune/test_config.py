@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jingtiao.memory import parse_memory
 from tune import lock
-from tune.config import Config, default_out, parse_memory, resolve
+from tune.config import Config, default_out, resolve
 from tune.errors import UserError
 from tune.lock import HASHES, check_hashes, model_hash, read_lock, write_lock
 from tune.methods import METHODS

@@ -14,19 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows_of_tokens import random_tokens
 
+from jingtiao.memory import free_memory
 from tune.config import resolve
+from tune.device import GIB, Device, size
 from tune.memory import (
     CHUNK_LOGITS,
-    GIB,
     LINEARS,
     PARTS,
-    Device,
     Setting,
     Shape,
     estimate,
-    free_memory,
     saved_bytes,
-    size,
 )
 from tune.methods import METHODS
 from tune.objectives import cut_at_samples, hidden_states, unwrapped

@@ -18,8 +18,9 @@ from tune import plan as planning
 from tune import survey
 from tune.config import Config
 from tune.data import Tokens
+from tune.device import GIB, Device
 from tune.errors import UserError
-from tune.memory import GIB, LINEARS, Device, Setting, Shape, estimate
+from tune.memory import LINEARS, Setting, Shape, estimate
 from tune.pack import step_samples
 from tune.plan import Plan, count_steps, make_plan, timed
 from tune.plan_table import print_plan

@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from curate.card import export_card, write_card
 from curate.card.draw import draw_readme, without_rows
 from curate.card.frontmatter import license_fields, size_category
-from curate.card.markdown import cell, clip, fence, table
 from curate.card.shown import REJECTS
-from curate.card.words import LANGUAGES, meaning
+from curate.card.words import meaning
 from curate.pipeline import curate_recipe
 from curate.recipefile import load_recipe
 from curate.resources import recipe_names
 from curate.steps import STEPS
 from curate.tasks import TASKS
 from curate.types import UserError
+from jingtiao.both import LANGUAGES
+from jingtiao.markdown import cell, clip, fence, table
 
 SPLITS = ("train", "validation", "test")
 

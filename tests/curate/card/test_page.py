@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from page_reader import Page, number
 
 from curate.card.draw import without_rows
-from curate.card.markdown import visible
 from curate.card.page import draw_page
-from curate.card.rowviews import marked
-from curate.card.words import LANGUAGES
 from curate.resources import recipe_names, sample_path
 from curate.text.segment import Cutter
+from jingtiao.both import LANGUAGES
+from jingtiao.markdown import visible
+from jingtiao.marked import marked
 
 SPLITS = ("train", "validation", "test")
 HOSTILE = (

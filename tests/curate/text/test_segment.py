@@ -113,10 +113,11 @@ def test_a_real_file(corpora: Path, fast: Cutter, original: Cutter) -> None:
 
 
 @pytest.mark.slow
-def test_all_real_texts(corpora: Path, fast: Cutter, original: Cutter) -> None:
+def test_real_texts_of_every_corpus(corpora: Path, fast: Cutter, original: Cutter) -> None:
+    """One in four of them: jieba itself takes its time."""
     texts = sorted({" ".join(text.split()) for text in _real_texts(corpora)})
     assert len(texts) > 90_000
-    differing = _differing(texts, fast, original)
+    differing = _differing(texts[::4], fast, original)
     assert len(differing) <= TIES
     assert all("常在" in text for text in differing)
 

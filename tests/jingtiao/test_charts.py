@@ -1,4 +1,4 @@
-"""Columns, bars and excerpts: what they leave out is counted or said."""
+"""Columns and bars: what they leave out is counted or said."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.card.bins import COLUMNS, histogram
-from curate.card.both import Both
-from curate.card.charts import WIDTH, Bar, bars
-from curate.card.charts import histogram as draw
-from curate.card.excerpts import CHARS, excerpt, excerpts
+from jingtiao.bins import COLUMNS, histogram
+from jingtiao.both import Both
+from jingtiao.charts import WIDTH, Bar, bars
+from jingtiao.charts import histogram as draw
 
 LENGTHS = st.dictionaries(st.integers(0, 10**6), st.integers(1, 10**5), min_size=1, max_size=30)
 
@@ -56,28 +54,3 @@ def test_a_chart_alone_speaks_one_language_and_in_a_page_both() -> None:
     chart = bars([Bar(Both("读入", "read"), 3, "3")])
     assert "读入" in chart.alone("题", "zh") and "read<" not in chart.alone("题", "zh")
     assert "读入" in chart.inline("x") and ">read<" in chart.inline("x")
-
-
-@given(st.text(max_size=900), st.text(max_size=900))
-def test_an_excerpt_shows_the_first_difference(read: str, cleaned: str) -> None:
-    before, after = excerpts({"text": read}, {"text": cleaned})
-    assert len(before["text"]) <= CHARS + 1 and len(after["text"]) <= CHARS + 1
-    assert (before == after) == (read == cleaned)
-
-
-@pytest.mark.parametrize("far", [0, 150, 5000])
-def test_an_excerpt_begins_shortly_before_a_change_that_is_far_in(far: int) -> None:
-    before, after = excerpts({"text": "前" * far + "Ａ后"}, {"text": "前" * far + "A后"})
-    assert before["text"].endswith("前Ａ后"[far == 0 :]) and after["text"].endswith("A后")
-    assert before["text"].startswith("…") == (far > CHARS // 2)
-
-
-def test_lists_are_cut_and_what_is_no_text_is_kept() -> None:
-    assert excerpt(None) is None
-    cut = excerpt({"turns": ["话"] * 20, "score": 3, "label": None, "slots": [{"name": "地点", "value": "北京"}]})
-    assert cut == {
-        "turns": ["话"] * 8 + ["…"],
-        "score": 3,
-        "label": None,
-        "slots": ['{"name": "地点", "value": "北京"}'],
-    }

@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from curate.card.markdown import visible
-from curate.card.words import LANGUAGES
+from jingtiao.markdown import visible
 
+#: The languages of a page, the one that comes first where neither was asked for in front.
+LANGUAGES = ("zh", "en")
 #: The languages by the names that HTML has for them.
 TAGS = {"zh": "zh-Hans", "en": "en"}
 

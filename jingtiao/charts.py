@@ -11,8 +11,8 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate.card.both import TAGS, Both, escape, said
-from curate.card.numbers import count
+from jingtiao.both import TAGS, Both, escape, said
+from jingtiao.numbers import count
 
 WIDTH = 360
 #: Height of a bar with its label above it, and of a histogram's columns.
@@ -27,6 +27,10 @@ STYLE = (
     "@media(prefers-color-scheme:dark){svg{background:#17181b}text{fill:#e8e5de}.dim{fill:#aba69c}.main{fill:#8fb3db}"
     ".gone{fill:#e98a72}.track{fill:#33353a}.axis{stroke:#7d7a73}.mark{stroke:#e98a72}}"
 )
+
+
+#: A shape, and the text to be put in it.
+Shape = tuple[str, str | Both]
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Chart:
     """What is drawn, before it is known in which languages."""
 
     height: int
-    shapes: list[tuple[str, str | Both]] = field(default_factory=list)
+    shapes: list[Shape] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
 
     def inline(self, title: str) -> str:
@@ -83,17 +87,17 @@ def bars(rows: list[Bar], whole: int | None = None) -> Chart:
     chart = Chart(_ROW * len(rows), bars=rows)
     for index, row in enumerate(rows):
         top = _ROW * index
-        note = max(_width(said(row.note, lang)) for lang in TAGS)
+        note = max(text_width(said(row.note, lang)) for lang in TAGS)
         label = row.label if isinstance(row.label, Both) else Both(row.label, row.label)
-        fitted = Both(*(_fit(text, WIDTH - note - 12) for text in label))
+        shown = Both(*(fitted(one, WIDTH - note - 12) for one in label))
         chart.shapes += [
-            _text(0, top + 13, fitted),
-            _text(WIDTH, top + 13, row.note, "dim", "end"),
-            _rect(0, top + 19, WIDTH, 8, "track"),
-            _rect(0, top + 19, WIDTH * row.value / full, 8, row.kind),
+            text(0, top + 13, shown),
+            text(WIDTH, top + 13, row.note, "dim", "end"),
+            rect(0, top + 19, WIDTH, 8, "track"),
+            rect(0, top + 19, WIDTH * row.value / full, 8, row.kind),
         ]
         if row.gone:
-            chart.shapes.append(_rect(WIDTH * row.value / full, top + 19, WIDTH * row.gone / full, 8, "gone"))
+            chart.shapes.append(rect(WIDTH * row.value / full, top + 19, WIDTH * row.gone / full, 8, "gone"))
     return chart
 
 
@@ -113,12 +117,12 @@ def histogram(binned: dict[str, Any], marks: list[tuple[str, int]]) -> Chart:
         height = max(_COLUMNS * n / most, 1) if n else 0
         hint = f"{span if width > 1 or beyond else count(index)}: {count(n)}"
         kind = "dim" if beyond else "main"
-        chart.shapes.append(_rect(left + 0.5, bottom - height, step - 1, height, kind, hint))
+        chart.shapes.append(rect(left + 0.5, bottom - height, step - 1, height, kind, hint))
         if beyond:
-            chart.shapes.append(_text(WIDTH, bottom + 15, span, "dim", "end"))
+            chart.shapes.append(text(WIDTH, bottom + 15, span, "dim", "end"))
     chart.shapes.append((f'<line class="axis" x1="0" x2="{WIDTH}" y1="{bottom}" y2="{bottom}"/>', ""))
     chart.shapes += _ticks(
-        width, len(rows), step, bottom + 15, WIDTH - (_width(f"≥{count(reach)}") + 8 if over else 0)
+        width, len(rows), step, bottom + 15, WIDTH - (text_width(f"≥{count(reach)}") + 8 if over else 0)
     )
     free = [0.0, 0.0]  # where the two lines of labels are taken up to
     for name, value in sorted(marks, key=lambda mark: mark[1]):
@@ -126,48 +130,50 @@ def histogram(binned: dict[str, Any], marks: list[tuple[str, int]]) -> Chart:
         if value >= reach:
             continue
         label = f"{name} {count(value)}"
-        right = at + _width(label) + 6 > WIDTH
-        begin = at - _width(label) - 4 if right else at + 4
+        right = at + text_width(label) + 6 > WIDTH
+        begin = at - text_width(label) - 4 if right else at + 4
         line = next((i for i in (0, 1) if begin >= free[i]), 1)
-        free[line] = begin + _width(label) + 6
+        free[line] = begin + text_width(label) + 6
         head = 12 + 14 * line
         chart.shapes.append((f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{head - 10}" y2="{bottom}"/>', ""))
-        chart.shapes.append(_text(at - 4 if right else at + 4, head, label, "dim", "end" if right else "start"))
+        chart.shapes.append(text(at - 4 if right else at + 4, head, label, "dim", "end" if right else "start"))
     return chart
 
 
-def _ticks(width: int, columns: int, step: float, y: float, until: float) -> list[tuple[str, str | Both]]:
+def _ticks(width: int, columns: int, step: float, y: float, until: float) -> list[Shape]:
     """About four numbers along the axis."""
     every = max(1, round(columns / 4))
     ticks = []
     for index in range(0, columns, every):
         label = count(width * index)
-        if step * index + _width(label) / 2 < until:
-            ticks.append(_text(step * index, y, label, "dim", "middle" if index else "start"))
+        if step * index + text_width(label) / 2 < until:
+            ticks.append(text(step * index, y, label, "dim", "middle" if index else "start"))
     return ticks
 
 
-def _rect(x: float, y: float, width: float, height: float, kind: str, hint: str = "") -> tuple[str, str | Both]:
+def rect(x: float, y: float, width: float, height: float, kind: str, hint: str = "") -> Shape:
+    """A rectangle of the class `kind`, with a hint where the mouse rests on it."""
     shape = f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}"'
     return f"{shape}><title>{hint}</title></rect>" if hint else f"{shape}/>", ""
 
 
-def _text(x: float, y: float, text: str | Both, kind: str = "", anchor: str = "start") -> tuple[str, str | Both]:
+def text(x: float, y: float, words: str | Both, kind: str = "", anchor: str = "start") -> Shape:
+    """A text on the line `y`, of the class `kind`; `anchor`: start, middle or end stands at `x`."""
     return (
         f'<text class="{kind}{{which}}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{{attributes}}>{{text}}</text>',
-        text,
+        words,
     )
 
 
-def _width(text: str) -> float:
+def text_width(words: str) -> float:
     """About how wide a text is drawn: a Chinese character as wide as it is high."""
-    return sum(_SIZE if unicodedata.east_asian_width(char) in "WF" else _SIZE * _NARROW for char in text)
+    return sum(_SIZE if unicodedata.east_asian_width(char) in "WF" else _SIZE * _NARROW for char in words)
 
 
-def _fit(text: str, room: float) -> str:
+def fitted(words: str, room: float) -> str:
     """A text cut to fit."""
-    if _width(text) <= room:
-        return text
-    while text and _width(text) + _SIZE > room:
-        text = text[:-1]
-    return f"{text}…"
+    if text_width(words) <= room:
+        return words
+    while words and text_width(words) + _SIZE > room:
+        words = words[:-1]
+    return f"{words}…"
