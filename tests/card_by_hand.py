@@ -16,6 +16,7 @@ from typing import Any
 
 from facts_by_hand import Facts
 from helpers import key_of
+from near_by_hand import meets
 from page_reader import NUMBER
 
 Places = dict[str, list[str]]
@@ -48,9 +49,9 @@ class Recount(Facts):
     @cached_property
     def numbers(self) -> Places:
         parts = (
-            self.head, self.findings, self.funnel, self.leaks, self.near_leaks, self.labels, self.lengths,
-            self.token_tables, self.duplicates, self.near, self.change_table, self.segmentation, self.templates,
-            self.verdicts, self.provenance,
+            self.head, self.findings, self.funnel, self.leaks, self.near_leaks, self.benchmarks, self.labels,
+            self.lengths, self.token_tables, self.duplicates, self.near, self.change_table, self.segmentation,
+            self.templates, self.verdicts, self.provenance,
         )  # fmt: skip
         found: Places = defaultdict(list)
         for part in parts:
@@ -147,6 +148,19 @@ class Recount(Facts):
             yield "table near_leaks", [n(of), *(one for cell in cells for one in cell)]
         options: Any = self.recipe.step("leak_check").options  # type: ignore[union-attr]
         yield "leaks p", ["200", f"{options.near}", "60", "13", "200", "13", f"{options.coverage}"]
+
+    def benchmarks(self) -> Iterator[tuple[str, list[str]]]:
+        """Rows in which the texts of each file outside were met: the same, nearly the same or covered."""
+        use: Any = self.recipe.step("decontaminate")
+        for path in sorted(use.options.against, key=lambda path: Path(path).name) if use else ():
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            known = {key_of({"text": line}, ("text",), "key", False)[0] for line in lines}
+            told = Counter[str]()
+            for split, row in self.cleaned.values():
+                text = key_of(row, ("text",), "key", False)[0]
+                ways = (meets(one, text, use.options.near, use.options.coverage) for one in known)
+                told[split] += text in known or any(met and met[2] for met in ways)
+            yield "table benchmarks", [n(told[split]) for split in self.splits]
 
     def labels(self) -> Iterator[tuple[str, list[str]]]:
         if not self.task.has_labels:

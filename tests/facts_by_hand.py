@@ -32,7 +32,8 @@ class Facts:
         self.read: Counter[str] = Counter()
         self.repaired: dict[str, Counter[str]] = {}
         self.sizes: dict[str, int] = {}
-        #: Every row that was judged: its split and its record, cleaned.
+        #: Every row with all it needs, and every row that was judged: its split and its record, cleaned.
+        self.cleaned: dict[str, tuple[str, Row]] = {}
         self.rows: dict[str, tuple[str, Row]] = {}
         for entry in self.told["sources"]:
             self._read(entry, source / entry["file"], limit)
@@ -66,6 +67,7 @@ class Facts:
                 row = over(row, tuple(names), lambda text, kinds=kinds, counts=counts: stripped(text, kinds, counts))
             if "locate_answer" in steps:
                 located(row, self.changes["locate_answer", split])
+            self.cleaned[name] = (split, row)
             if step is None or step in JUDGEMENTS:
                 self.rows[name] = (split, row)
 

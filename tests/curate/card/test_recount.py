@@ -29,10 +29,13 @@ STEPS = [
 
 
 def planted(folder: Path) -> Path:
-    """A source with repeats of all sizes, likenesses, leaks, contradictions, personal details and broken lines."""
+    """A source with repeats of all sizes, likenesses, leaks, contradictions, details of persons and broken lines, and
+    two benchmarks."""
     folder.mkdir()
     draw = random.Random(7)
     texts = [near_by_hand.made(draw, draw.choice((9, 24, 40, 90, 150, 260))) for _ in range(50)]
+    for exam, known in (("exam", texts[:4]), ("quiz", [near_by_hand.changed(draw, text, 1) for text in texts[3:9]])):
+        (folder / f"{exam}.txt").write_text("\n".join(known) + "\n", encoding="utf-8")
     for split, count in (("train", 90), ("validation", 40), ("test", 30)):
         lines = ["text\tlabel"]
         for k in range(count):
@@ -62,7 +65,14 @@ def recounts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recount]:
         found[name] = Recount(curate(name, folder / name).path, load_recipe(name), source)
     tokenizer = family("qwen3")
     tokenizer.save_pretrained(folder / "tokenizer")
-    steps = [*STEPS[:-1], {"token_length": {"tokenizer": str(folder / "tokenizer")}}, STEPS[-1]]
+    exams = [str(folder / "source" / name) for name in ("exam.txt", "quiz.txt")]
+    steps = [
+        *STEPS[:3],
+        {"decontaminate": {"against": exams}},
+        *STEPS[3:-1],
+        {"token_length": {"tokenizer": str(folder / "tokenizer")}},
+        STEPS[-1],
+    ]
     recipe, source = recipe_file(folder / "own", "classification", steps), planted(folder / "source")
     run = curate(recipe, folder / "planted", source).path
     found["planted"] = Recount(run, load_recipe(str(recipe)), source, tokenizer=tokenizer)
