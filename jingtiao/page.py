@@ -43,14 +43,20 @@ def compiled(template: Path) -> Any:
 
 
 def draw(
-    template: Path, lang: str, title: str, sections: Sequence[tuple[str, str]], t: Callable[..., Both], **given: Any
+    template: Path,
+    lang: str,
+    title: str,
+    sections: Sequence[tuple[str, str]],
+    t: Callable[[str], Both],
+    style: str = "",
+    **given: Any,
 ) -> str:
     """The page, with the language `lang` (zh or en) shown first.
 
     sections: ids, and the keys of their headings. t: the words of a key in both languages; in the template, `t` gives
-    them as HTML. given: what else the template asks for.
+    them as HTML. style: rules that this page needs beside the common ones. given: what else the template asks for.
     """
-    style, script = (_read(name) for name in ("page.css", "page.js"))
+    style, script = _read("page.css") + style, _read("page.js")
     return compiled(template).render(
         t=lambda key, **values: safe(prose(t(key).fill(**values))),
         lang=lang,

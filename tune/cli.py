@@ -155,12 +155,30 @@ def chat(tuning: TuningFolder) -> None:
 
 
 @app.command()
-def report(tuning: TuningFolder) -> None:
-    """Write a tuning's model card and curve again."""
+def report(
+    tuning: TuningFolder,
+    no_rows: Annotated[bool, typer.Option("--no-rows", help="Figures only, no corpus text (with --out).")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder that --no-rows writes to.")] = None,
+    lang: Annotated[Literal["zh", "en"], typer.Option(help="The language shown first.")] = "zh",
+    opens: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Draw a tuning's report, model card and curve again, or export the report without rows."""
+    from tune.page import PAGE
+    from tune.report import export
     from tune.report import report as write_report
 
-    write_report(tuning)
-    print(f"card: {tuning / 'README.md'}")
+    if no_rows != (out is not None):
+        raise UserError("--no-rows and --out go together: --no-rows --out DIR writes the report without rows into DIR")
+    if out is not None:
+        page = export(tuning, out, lang)
+    else:
+        for note in write_report(tuning, lang):
+            print(f"note: {note}")
+        page = tuning / PAGE
+        print(f"card:   {tuning / 'README.md'}")
+    print(f"report: {page}")
+    if opens:
+        commandline.open_page(page)
 
 
 @app.command()

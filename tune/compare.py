@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tune.errors import UserError
 from tune.folder import Tuning, open_tuning
+from tune.paired import by_section, differences, part_of
 from tune.results import read_eval, read_predictions
 from tune.runs import MANIFEST, MIXTURE, Run
 from tune.tables import metric_names, show_figure, text_table
@@ -87,7 +86,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
     found = {}
     for name in shared:
         rows = [side.rows.get(name, []) for side in sides]
-        part = _part(tunings[0].run, name)
+        part = part_of(tunings[0].run, name)
         if part.task == MIXTURE and _different(rows):
             notes.append(f"{name}: the mixtures are of different rows; only what they share is compared")
             continue
@@ -96,7 +95,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
         found[name] = {
             "n": here[0]["n"],
             "metrics": {metric: [figures.get(metric) for figures in here] for metric in metric_names(*here)},
-            "differences": _differences(part, rows, here, same_tokens),
+            "differences": differences(part, rows, here, same_tokens),
         }
     if not found:
         raise UserError(f"{folders[0]} and {folders[1]}: mixtures that share no corpus")
@@ -115,21 +114,14 @@ def _side(tuning: Tuning, names: dict[str, str] | None) -> _Side:
     """What a tuning's folder says. Beside mixtures, which call their corpora by `names`, the sections of a tuning on
     one corpus are called as theirs are."""
     run, figures = tuning.run, _tuned_section(tuning.path)
-    by_split: dict[str, list[dict[str, Any]]] = {}
-    for row in read_predictions(tuning.path):
-        by_split.setdefault(row["split"], []).append(row)
+    rows = by_section(run, read_predictions(tuning.path))
     if run.task == MIXTURE:
-        rows = dict(by_split)
-        for split, here in by_split.items():
-            corpus_of = {sample["meta"]["id"]: run.corpus_of(sample) for sample in run.rows(split)}
-            for part in run.parts:
-                rows[part.section(split)] = [row for row in here if corpus_of.get(row["id"]) == part.corpus]
         return _Side(figures, rows)
     recipe = run.manifest["recipe"].get("name")
     suffix = f"/{names.get(recipe, recipe)}" if names is not None else ""
     return _Side(
         {f"{split}{suffix}": section for split, section in figures.items()},
-        {f"{split}{suffix}": rows for split, rows in by_split.items()},
+        {f"{split}{suffix}": here for split, here in rows.items()},
     )
 
 
@@ -138,11 +130,6 @@ def _mixed_names(runs: Sequence[Run]) -> dict[str, str] | None:
     mixtures = [run.manifest["mixture"]["corpora"] for run in runs if run.task == MIXTURE]
     entries = [(name, entry.get("recipe") or {}) for corpora in mixtures for name, entry in corpora.items()]
     return {str(recipe.get("name")): name for name, recipe in entries} if mixtures else None
-
-
-def _part(run: Run, section: str) -> Run:
-    """The part of a run that a section is of; the run itself for a whole split, and where it has no parts."""
-    return next((part for part in run.parts if part.corpus == section.partition("/")[2]), run)
 
 
 def _tuned_section(folder: Path) -> dict[str, Any]:
@@ -166,84 +153,6 @@ def _check_same_rows(folders: Sequence[Path], split: str, rows: Sequence[list[di
                 f"{folders[0]} and {folder}: answered different rows of {split} ({len(different):,} differ, like "
                 f"{min(different)}); evaluate both on the same run, with the same eval_limit"
             )
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """Numbers a row (N, K), in the order of ids, and the figure that their sums make."""
-
-    statistics_NK: np.ndarray
-    figure: Any
-
-
-def _differences(
-    run: Run, rows: Sequence[list[dict[str, Any]]], sections: Sequence[dict[str, Any]], same_tokens: bool
-) -> dict[str, list[dict[str, float] | None]]:
-    """Of each metric that rows decide, each tuning's figure less the first one's, with paired 95 % intervals."""
-    measured = [_measure(run, rows_of, section) for rows_of, section in zip(rows, sections, strict=True)]
-    return {
-        name: [None, *(_difference(measured[0][name], other[name]) for other in measured[1:])]
-        for name in metric_names(*sections)
-        if all(name in one for one in measured) and (same_tokens or name != "answer_loss")
-    }
-
-
-def _measure(run: Run, rows: Sequence[dict[str, Any]], section: dict[str, Any]) -> dict[str, _Measured]:
-    """What each metric of a section of eval.json is the figure of, counted from the rows."""
-    from tune.metrics import METRICS, Scored
-    from tune.metrics.bootstrap import ratio
-
-    rows = sorted(rows, key=lambda row: row["id"])
-    scored = Scored([row["prediction"] for row in rows], [row["references"] for row in rows], None, run.labels)
-    found = {
-        name: _Measured(METRICS[name].statistics(scored), METRICS[name].figure) for name in section if name in METRICS
-    }
-    loss = [[row["scores"].get("nll"), row["scores"].get("answer_tokens")] for row in rows]
-    if all(None not in pair for pair in loss):
-        found["answer_loss"] = _Measured(np.array(loss, dtype=np.float64), ratio)
-    if run.labels and all("probabilities" in row["scores"] for row in rows):
-        found |= _measure_labels(run, rows, scored.gold, section)
-    return found
-
-
-def _measure_labels(
-    run: Run, rows: Sequence[dict[str, Any]], gold: Sequence[str], section: dict[str, Any]
-) -> dict[str, _Measured]:
-    """The figures of the label words' probabilities."""
-    from tune.metrics.bootstrap import divide, mean
-    from tune.metrics.likelihood import auc_statistics, positive_index
-
-    likely_N = np.array([row["scores"]["likeliest_correct"] for row in rows], dtype=np.float64)
-    found = {"accuracy_likelihood": _Measured(likely_N[:, None], mean(0))}
-    codes = list(run.labels)
-    if len(codes) != 2:
-        return found
-    positive = codes[positive_index(codes)]
-    p_N = np.array([row["scores"]["probabilities"][positive] for row in rows])
-    positive_N = np.array([label == positive for label in gold])
-    if "auc" in section:
-        statistics_N4, auc = auc_statistics(p_N, positive_N)
-        # To first order the AUC of a resample, as for the interval in eval.json.
-        found["auc"] = _Measured(
-            statistics_N4, lambda sums, _: divide(sums[:, 0], sums[:, 1]) + divide(sums[:, 2], sums[:, 3]) - auc
-        )
-    if "accuracy_at_threshold" in section:
-        right_N = (p_N >= section["accuracy_at_threshold"]["threshold"]) == positive_N
-        found["accuracy_at_threshold"] = _Measured(right_N.astype(np.float64)[:, None], mean(0))
-    return found
-
-
-def _difference(first: _Measured, other: _Measured) -> dict[str, float]:
-    """other - first as {"value", "low", "high"}; the same draws of rows for both."""
-    from tune.metrics.bootstrap import resampled_sums, with_interval
-
-    k = first.statistics_NK.shape[1]
-    both_NK = np.concatenate([first.statistics_NK, other.statistics_NK], axis=1)
-
-    def less(sums_RK: np.ndarray, n: int) -> np.ndarray:
-        return other.figure(sums_RK[:, k:], n) - first.figure(sums_RK[:, :k], n)
-
-    return with_interval(both_NK, resampled_sums(both_NK), less)
 
 
 def _settings(tunings: Sequence[Tuning]) -> dict[str, list[Any]]:

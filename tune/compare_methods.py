@@ -18,10 +18,11 @@ from typing import Any, TextIO
 
 import torch
 
+from jingtiao.memory import parse_memory
 from tune.checkpoint import newest
 from tune.compare import compare
 from tune.compare_page import MethodComparison, write_page
-from tune.config import TINY, Config, default_out, parse_memory, resolve
+from tune.config import TINY, Config, default_out, resolve
 from tune.errors import UserError
 from tune.folder import CHECKPOINTS, begin, read_local
 from tune.lender import Lender
@@ -60,12 +61,14 @@ def compare_methods(
     notes, run = Notes(stream), open_run(path)
     if memory is not None:
         parse_memory(memory)
-    configs, left_out = _choose(run, names, asked, notes)
+    settled = list[str]()
+    configs, left_out = _choose(run, names, asked, settled)
     first = next(iter(configs.values()))
-    if first.eval == "none" or not (splits := evaluated_splits(run, first, notes)):
+    if first.eval == "none" or not (splits := evaluated_splits(run, first, settled)):
         raise UserError(f"{path}: a comparison is of evaluations, and nothing would be evaluated (eval={first.eval})")
     out = out or default_out(run, first, "compare")
     begun = _begun(out, run, configs, force)
+    notes += settled
     todo = [name for name in configs if name not in begun or not read_local(out / name).get("finished")]
     shared = None
     if todo:

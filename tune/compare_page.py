@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tune.compare_plot import draw_comparison
-from tune.memory import size
+from tune.device import size
 from tune.model_card import MEANINGS, cell, table
 from tune.results import write_text
 from tune.tables import BASELINES, show_figure, text_table

@@ -27,8 +27,8 @@ def draw_curve(lines: Iterable[dict[str, Any]], title: str) -> str | None:
     (`loss`); what is no finite number (a run that diverged) leaves a gap.
     """
     lines = list(lines)
-    train = _points((line for line in lines if line.get("kind") != "eval"), "loss")
-    validation = _points((line for line in lines if line.get("kind") == "eval"), "answer_loss")
+    train = points((line for line in lines if line.get("kind") != "eval"), "loss")
+    validation = points((line for line in lines if line.get("kind") == "eval"), "answer_loss")
     if not train:
         return None
     raw = thin(train)
@@ -50,7 +50,8 @@ def draw_curve(lines: Iterable[dict[str, Any]], title: str) -> str | None:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _points(lines: Iterable[dict[str, Any]], key: str) -> list[Point]:
+def points(lines: Iterable[dict[str, Any]], key: str) -> list[Point]:
+    """(step, value) of the lines in which both are finite numbers."""
     pairs = ((line.get("step"), line.get(key)) for line in lines)
     numbers = ((x, y) for x, y in pairs if isinstance(x, int | float) and isinstance(y, int | float))
     return [(float(x), float(y)) for x, y in numbers if math.isfinite(x) and math.isfinite(y)]

@@ -147,9 +147,9 @@ def _continue(
     )
     core, inputs = unwrapped(model), {"input_ids": ids_BS.to(device), "attention_mask": mask_BS.to(device)}
     if virtual := virtual_of(core):
-        # PEFT's own generate would put them before the padding.
-        model, inputs = core, virtual.prompted(core, inputs["input_ids"], inputs["attention_mask"])
-    out = model.generate(**inputs, generation_config=greedy)
+        inputs = virtual.prompted(core, inputs["input_ids"], inputs["attention_mask"])
+    # Not PEFT's own generate: it would put virtual tokens before the padding, and where they are to be left out too.
+    out = core.generate(**inputs, generation_config=greedy)
     # Of embeddings, transformers gives back the answers alone.
     return [before_stop(ids, stop_ids) for ids in out[:, longest if "input_ids" in inputs else 0 :].tolist()]
 

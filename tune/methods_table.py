@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from jingtiao.memory import parse_memory
 from tune import memory as mem
-from tune.config import TINY, Config, default_out, parse_memory, resolve
+from tune.config import TINY, Config, default_out, resolve
+from tune.device import Device, size
 from tune.errors import UserError
-from tune.memory import Device, Shape, size
+from tune.memory import Shape
 from tune.methods import METHODS, bare_model
 from tune.model import check_method, load_config, load_tokenizer
 from tune.objectives import unwrapped

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tune.config import TINY, Config
 from tune.export import serving
 from tune.results import MODELS
-from tune.runs import MIXTURE
+from tune.runs import MIXTURE, Run
 from tune.tables import BASELINES, metric_names, show_figure
 
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
@@ -43,7 +43,7 @@ MEANINGS = {
     "dist1": ("不同的字所占比例", "distinct characters among all"),
     "dist2": ("不同的字对所占比例", "distinct pairs of characters among all"),
 }
-_TASKS = {
+TASKS = {
     "pair": ("句对匹配", "sentence-pair matching"),
     "classification": ("文本分类", "text classification"),
     "mrc": ("阅读理解", "reading comprehension"),
@@ -55,8 +55,12 @@ _TASKS = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card is drawn from. `corpus`: what the run's own card says of it: title, license (as the Hub calls it),
-    terms (the licence in the recipe's words), homepage, citation; of a mixture licenses: {corpus: its terms}."""
+    """What a card and the report are drawn from.
+
+    corpus: what the run's own card says of it: title, license (as the Hub calls it), terms (the licence in the
+    recipe's words), homepage, citation; of a mixture licenses: {corpus: its terms}. run, card: the run and the way to
+    its data card, where they are at hand. predictions: the lines of predictions.jsonl.
+    """
 
     folder: Path
     config: Config
@@ -68,6 +72,9 @@ class Facts:
     manifest: dict[str, Any]
     corpus: dict[str, Any]
     tokenizer: Any
+    run: Run | None = None
+    card: str | None = None
+    predictions: list[dict[str, Any]] = field(default_factory=list)
 
 
 def draw_card(facts: Facts, *, curve: bool) -> str:
@@ -167,7 +174,7 @@ def _adapts(config: Config) -> bool:
 def _intro(facts: Facts) -> tuple[str, str]:
     model, method = cell(facts.config.model), facts.config.method
     name = facts.corpus.get("title") or facts.corpus.get("pretty_name") or facts.manifest.get("recipe", {}).get("name")
-    zh, en = _TASKS.get(facts.manifest.get("task", ""), ("中文指令", "Chinese instructions"))
+    zh, en = TASKS.get(facts.manifest.get("task", ""), ("中文指令", "Chinese instructions"))
     data = f"{cell(name)}（{zh}）" if name else zh
     english = f"{cell(name)} ({en})" if name else en
     return (
@@ -283,14 +290,21 @@ def _plan(plan: dict[str, Any], training: Any) -> str:
 
 def _prompt(facts: Facts) -> str:
     """The template around a user's text, as training and inference see it."""
+    frame = prompt_frame(facts)
+    return fence("…".join(frame)) if frame else ""
+
+
+def prompt_frame(facts: Facts) -> tuple[str, str] | None:
+    """What the chat template puts before and after a user's text; None where that isn't known."""
     if facts.tokenizer is None or not facts.tokenizer.chat_template:
-        return ""
+        return None
     system = [{"role": "system", "content": facts.config.system}] if facts.config.system else []
     messages = [*system, {"role": "user", "content": "…"}]
     text = facts.tokenizer.apply_chat_template(
         messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
     )
-    return fence(text)
+    head, _, tail = text.rpartition("…")
+    return head, tail
 
 
 def _loading(facts: Facts) -> str:
@@ -323,6 +337,10 @@ def _loading(facts: Facts) -> str:
 
 
 def _reproduce(facts: Facts) -> str:
+    return fence(reproduce_line(facts.plan), "bash")
+
+
+def reproduce_line(plan: dict[str, Any]) -> str:
     """The settings are all in the lock file, so that one line makes the tuning again."""
-    run = f"runs/{facts.plan['run']}" if isinstance(facts.plan.get("run"), str) else "RUN"
-    return fence(f"python -m tune train {run} --config config.lock.yaml --out ANOTHER_FOLDER", "bash")
+    run = f"runs/{plan['run']}" if isinstance(plan.get("run"), str) else "RUN"
+    return f"python -m tune train {run} --config config.lock.yaml --out ANOTHER_FOLDER"

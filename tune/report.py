@@ -1,32 +1,52 @@
-"""The model card of a tuning, its loss curve, and the table at the end of a run; drawn from the folder's own files."""
+"""The report of a tuning, its model card and loss curve, and the table at the end: all from the folder's own files."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tune.config import TINY, Config
 from tune.curve import draw_curve
+from tune.errors import UserError
 from tune.folder import read_local
-from tune.lock import read_lock
+from tune.lock import LOCK, read_lock
 from tune.model_card import Facts, draw_card
-from tune.results import EVAL, METRICS, MODELS, read_eval, read_lines, write_text
+from tune.page import PAGE, card_link, draw_report
+from tune.results import EVAL, METRICS, MODELS, PREDICTIONS, read_eval, read_lines, write_text
+from tune.runs import Run, open_run
 from tune.tables import BASELINES, metric_names, print_table, show_figure
 
 
-def report(folder: Path) -> list[str]:
-    """Write README.md (the model card) and curve.svg of a tuning; returns notes about what could not be said.
+def report(folder: Path, lang: str = "zh") -> list[str]:
+    """Write report.html (its first language `lang`), README.md (the model card) and curve.svg of a tuning.
 
-    Raises UserError where the folder is no tuning.
+    Returns notes about what could not be said. Raises UserError where the folder is no tuning or a file is damaged.
     """
     facts, notes = _gather(folder)
     curve = draw_curve(facts.steps, folder.resolve().name)
     if curve:
         write_text(folder / "curve.svg", curve)
+    write_text(folder / PAGE, draw_report(facts, lang))
     write_text(folder / "README.md", draw_card(facts, curve=bool(curve)))
     return notes
+
+
+def export(folder: Path, out: Path, lang: str = "zh") -> Path:
+    """Write a tuning's report into the folder `out`, with figures only; returns the page's path.
+
+    Raises UserError as `report` does, and where `out` is a file or a tuning, whose report keeps its rows.
+    """
+    facts, _ = _gather(folder)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; name a folder with --out")
+    if (out / LOCK).exists():
+        raise UserError(f"{out}: is a tuning, whose report keeps its examples; name another folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / PAGE, draw_report(replace(facts, card=None), lang, rows=False))
+    return out / PAGE
 
 
 def print_summary(folder: Path, file: Any = None) -> None:
@@ -69,6 +89,7 @@ def _gather(folder: Path) -> tuple[Facts, list[str]]:
     if manifest.get("fingerprint") != lock.hashes.get("run"):
         notes.append(f"{run}: the run is gone or another by now: the card doesn't say its corpus and licence")
         manifest, corpus = {}, {}
+    opened = _run(run) if manifest else None
     return Facts(
         folder=folder,
         config=_without_path(lock.config),
@@ -80,7 +101,31 @@ def _gather(folder: Path) -> tuple[Facts, list[str]]:
         manifest=manifest,
         corpus=corpus,
         tokenizer=_tokenizer(folder),
+        run=opened,
+        card=card_link(folder, run if manifest else None),
+        predictions=_predictions(folder) if evaluation else [],
     ), notes
+
+
+def _run(path: Path) -> Run | None:
+    """The run, where its files are whole."""
+    try:
+        return open_run(path)
+    except UserError:
+        return None
+
+
+def _predictions(folder: Path) -> list[dict[str, Any]]:
+    """The lines of predictions.jsonl; none where there is no such file."""
+    path = folder / PREDICTIONS
+    rows = read_lines(path) if path.is_file() else []
+    for number, row in enumerate(rows, 1):
+        if not all(isinstance(row.get(key), kind) for key, kind in _ROW.items()):
+            raise UserError(f"{path}:{number}: no line of predictions; `python -m tune eval {folder}` makes it again")
+    return rows
+
+
+_ROW = {"id": str, "split": str, "prompt": str, "references": list}
 
 
 def _without_path(config: Config) -> Config:

@@ -22,8 +22,9 @@ from typing import Any, TextIO
 
 import torch
 
+from jingtiao.memory import parse_memory
 from tune.checkpoint import newest
-from tune.config import default_out, parse_memory, resolve
+from tune.config import default_out, resolve
 from tune.errors import UserError
 from tune.folder import CHECKPOINTS, begin, write_local
 from tune.grid import SECTION, Grid, read_grid
@@ -65,12 +66,14 @@ def sweep(
     """
     notes, run = Notes(stream), open_run(path)
     grid = read_grid(asked.get("sets") or (), asked.get("file"))
-    trials = _trials(run, grid, asked, notes)
+    settled = list[str]()
+    trials = _trials(run, grid, asked, settled)
     metric = _check_metric(run, metric)
     limit = parse_memory(memory) if memory is not None else None
     out = out or default_out(run, trials[0].config, "sweep")
     if out.exists() and not (out.is_dir() and ((out / SWEEP).is_file() or not any(out.iterdir()))):
         raise UserError(f"{out}: is there and no sweep; it is left as it is: choose another --out")
+    notes += settled
     lender, cache = Lender(), out.parent / CACHE
     base = load_base(run, settle(trials[0].config, run, notes), cache, notes, progress, lender)
     samples = len(base.tokens["train"])

@@ -13,6 +13,7 @@ from typing import Any
 from curate.card.draw import card_parts
 from curate.card.figures import Figure, figures, split_word
 from curate.card.page_words import page_words
+from curate.card.rowlinks import anchor, look, row_link
 from curate.card.rowviews import member, sample, walk
 from curate.card.words import meaning, words
 from curate.tables import funnel
@@ -45,6 +46,7 @@ _SECTIONS = (
     ("templates", "templates", "templates"),
     ("flags", "flags", "flags"),
     ("rejects", "rejects", "rejects"),
+    ("look", "look", "look"),
     ("scoring", "scoring", "metrics"),
     ("provenance", "provenance", "sources"),
 )
@@ -71,6 +73,7 @@ class _Page:
         self.examples: Card = card.get("examples", {})
         parts = _mixture_parts if "mixture" in card else card_parts
         self._parts = {lang: parts(card, _words(card, lang), partial(meaning, lang=lang)) for lang in LANGUAGES}
+        self._told = _told(self.examples)
         self._figures: dict[str, list[Figure]] = {}
         for figure in figures(card):
             self._figures.setdefault(figure.part, []).append(figure)
@@ -78,7 +81,7 @@ class _Page:
     def has(self, part: str) -> bool:
         if part in _EVEN_EMPTY and part in self._parts["zh"]:
             return True
-        own = {"walk": self.examples.get("rows"), "pii": self._details()}
+        own = {"walk": self.examples.get("rows"), "pii": self._details(), "look": self.examples}
         return bool(own[part] if part in own else self._parts["zh"].get(part))
 
     # ---- texts
@@ -190,7 +193,7 @@ class _Page:
 
     def conflicts(self) -> list[Any]:
         return [
-            safe(f'<ul class="sides">{"".join(member(row) for row in group)}</ul>')
+            safe(f'<ul class="sides">{"".join(member(row, told=self._told) for row in group)}</ul>')
             for group in self.examples.get("conflicts", ())
         ]
 
@@ -200,7 +203,8 @@ class _Page:
         for one in self.examples.get("clusters", ()):
             head = page_words(f"group_{one['step']}").fill(split=split_word(one["split"]), n=count(one["rows"]))
             kept = one["kept"]
-            rows = [member(kept, page_words("stays")), *(member(row, like=kept) for row in one["members"])]
+            first = member(kept, page_words("stays"), told=self._told)
+            rows = [first, *(member(row, like=kept, told=self._told) for row in one["members"])]
             left = one["rows"] - len(rows)
             more = f'<p class="dim">{prose(page_words("more_members").fill(n=count(left)))}</p>' if left else ""
             told.append((safe(prose(head)), safe(f'<ul class="members">{"".join(rows)}</ul>{more}')))
@@ -214,15 +218,16 @@ class _Page:
                 reason = both(lambda lang, row=row: meaning(row["reason"], lang))
                 words = page_words("removed_by").fill(step=row["step"], reason=reason)
                 note = f' <span class="gone">{prose(words)}</span>'
-            head = f'<p class="id"><code>{escape(row["id"])}</code>{note}</p>'
-            told.append(safe(f'<li class="walk">{head}{walk(row)}</li>'))
+            mine = self._told[row["id"]] == "walk"
+            head = f'<p class="id">{row_link(row["id"], () if mine else self._told)}{note}</p>'
+            told.append(safe(f'<li class="walk"{_place(row) if mine else ""}>{head}{walk(row)}</li>'))
         return told
 
     def templates(self) -> list[tuple[str, str, Any]]:
         """Each template's name, how many samples it made, and one of them."""
         shown = self.examples.get("templates", {})
         return [
-            (name, count(n), safe(f'<p class="id"><code>{escape(shown[name]["id"])}</code></p>{sample(shown[name])}'))
+            (name, count(n), safe(f'<p class="id">{row_link(shown[name]["id"], self._told)}</p>{sample(shown[name])}'))
             for name, n in self.card["templates"].items()
             if name in shown
         ]
@@ -246,8 +251,22 @@ class _Page:
             "name": reason,
             "meaning": safe(prose(both(lambda lang: meaning(reason, lang)))),
             "shown": _t("shown_of", shown=len(rows), n=count(n)),
-            "rows": [safe(_reject(row)) for row in rows],
+            "rows": [safe(self._reject(row, _anchor(step, reason))) for row in rows],
         }
+
+    def _reject(self, row: Card, group: str) -> str:
+        """A rejected row beside the one that caused it; where it is the place of the row's story, it says so."""
+        mine = self._told[row["id"]] == group
+        score = "" if row.get("score") is None else page_words("alike").fill(score=f"{row['score']:.2f}")
+        sides = member(row, score, told=() if mine else self._told)
+        if row.get("kept_id"):
+            other = {"id": row["kept_id"], "fields": row["kept"]}
+            sides += member(other, page_words("because_of"), told=self._told)
+        return f'<ul class="sides reject"{_place(row) if mine else ""}>{sides}</ul>'
+
+    def look(self) -> Any:
+        """Where a row is looked up that has no story on the page."""
+        return safe(look([(None, None)]))
 
     def _details(self) -> dict[str, int]:
         """Places that redact_pii found, by kind."""
@@ -286,13 +305,19 @@ _CAPTIONS = {"tokens_cut": "tokens", "sources": "sources_files"}
 _STEPS = {"unreadable": "read", "unformattable": "format"}
 
 
-def _reject(row: Card) -> str:
-    score = "" if row.get("score") is None else page_words("alike").fill(score=f"{row['score']:.2f}")
-    mine = member(row, score)
-    if not row.get("kept_id"):
-        return f'<ul class="sides reject">{mine}</ul>'
-    other = member({"id": row["kept_id"], "fields": row["kept"]}, page_words("because_of"))
-    return f'<ul class="sides reject">{mine}{other}</ul>'
+def _told(examples: Card) -> dict[str, str]:
+    """The rows whose stories stand on the page, and where: the anchor of the rejects they are among, or "walk"."""
+    told: dict[str, str] = {}
+    for group in examples.get("rejects", ()):
+        for row in group["rows"]:
+            told.setdefault(row["id"], _anchor(group["step"], group["reason"]))
+    for row in examples.get("rows", ()):
+        told.setdefault(row["id"], "walk")
+    return told
+
+
+def _place(row: Card) -> str:
+    return f' id="{anchor(row["id"])}"'
 
 
 def _anchor(*names: str) -> str:

@@ -64,11 +64,17 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "search": ("在剔除的行中查找", "Search the rejected rows"),
     "search_hits": ("行符合", "rows match"),
     "rejects_shown": (
-        "每种原因按种子抽取至多 {n} 行；全部在 rejected.jsonl 里。"
-        "想知道某一行的来历，用 `python -m curate explain RUN 编号`。",
-        "Of each reason a seeded sample of at most {n}; all are in rejected.jsonl, and `python -m curate explain RUN "
-        "ID` tells a row's whole story.",
+        "每种原因按种子抽取至多 {n} 行；全部在 rejected.jsonl 里。点编号可查那一行的来历。",
+        "Of each reason a seeded sample of at most {n}; all are in rejected.jsonl. A row's id leads to its story.",
     ),
+    "look": ("查一行的来历", "Look a row up"),
+    "look_note": (
+        "页面不能运行命令：点任何一行的编号（或在这里填写），再把命令复制到终端。",
+        "A page can't run a command: click any row's id (or enter it here), and copy the command into a terminal.",
+    ),
+    "look_run": ("RUN 是本页所在的文件夹。", "RUN is the folder that this page lies in."),
+    "copy": ("复制", "Copy"),
+    "copied": ("已复制", "Copied"),
     "shown_of": ("抽取 {shown} 行，共 {n} 行", "{shown} of {n} rows"),
     "because_of": ("因为这一行", "because of this row"),
     "alike": ("相似度 {score}", "similarity {score}"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from curate.card.page_words import page_words
+from curate.card.rowlinks import row_link
 from curate.formatting.prompt import turns
 from jingtiao.both import Both, escape, prose
 from jingtiao.marked import marked, text
@@ -75,10 +76,13 @@ def _marked_value(read: Any, cleaned: Any) -> tuple[str, str]:
     return _value(read), _value(cleaned)
 
 
-def member(row: Row, note: str | Both = "", like: Row | None = None) -> str:
-    """A row with its id and what is said of it; of one whose fields are those of `like`, no more than that."""
+def member(row: Row, note: str | Both = "", like: Row | None = None, told: Collection[str] = ()) -> str:
+    """A row with its id and what is said of it; of one whose fields are those of `like`, no more than that.
+
+    `told`: the rows whose stories stand elsewhere on the page.
+    """
     same = like is not None and row["fields"] == like["fields"]
     note = page_words("same_as_first") if same else note
-    told = f' <span class="dim">{prose(note)}</span>' if note else ""
+    said = f' <span class="dim">{prose(note)}</span>' if note else ""
     body = "" if same else record(row["fields"])
-    return f'<li><p class="id"><code>{escape(row["id"])}</code>{told}</p>{body}</li>'
+    return f'<li><p class="id">{row_link(row["id"], told)}{said}</p>{body}</li>'

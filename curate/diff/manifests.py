@@ -10,14 +10,24 @@ Manifest = dict[str, Any]
 
 
 def differing(first: Manifest, second: Manifest) -> list[dict[str, Any]]:
-    """Each thing that differs as {"what", "first", "second"}; None for what one of the runs doesn't have.
+    """Each thing that differs as {"kind", "what", "first", "second"}; None for what one of the runs doesn't have.
 
-    What decides most comes first: the recipe and its options, then seed and limit, the sources, the versions.
+    `kind` is recipe, setting, source or code. What decides most comes first: the recipe and its options, then seed
+    and limit, the versions, the sources.
     """
     facts = [_facts(manifest) for manifest in (first, second)]
     names = list(dict.fromkeys([*facts[0], *facts[1]]))
     found = [{"what": name, "first": facts[0].get(name), "second": facts[1].get(name)} for name in names]
-    return [*(one for one in found if one["first"] != one["second"]), *_sources(first, second)]
+    listed = [*(one for one in found if one["first"] != one["second"]), *_sources(first, second)]
+    return [{"kind": _kind(one["what"]), **one} for one in listed]
+
+
+def _kind(what: str) -> str:
+    if what in ("seed", "limit") or what.startswith("--set "):
+        return "setting"
+    if what.startswith(("source", "part ")):
+        return "source"
+    return "code" if what.startswith("version of ") else "recipe"
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def print_diff(found: dict[str, Any]) -> None:
         print(f"{name + ':':8}{run['path']} ({run['recipe']} {run['version']}, seed {run['seed']})")
     if found["differs"]:
         print()
-        differs = [[one["what"], _value(one["first"]), _value(one["second"])] for one in found["differs"]]
+        differs = [[one["what"], shown_value(one["first"]), shown_value(one["second"])] for one in found["differs"]]
         print_table(["made otherwise", "first", "second"], differs)
     print()
     if found["same"]:
@@ -116,7 +116,8 @@ def _step(why: str) -> str:
     return why.replace(":", ": ", 1)
 
 
-def _value(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """What a run was made with, in one line."""
     if value is None:
         return "–"
     if isinstance(value, list):

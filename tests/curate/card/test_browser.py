@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import browsers
 import pytest
+from browsers import PHONE
 from helpers import curate, samples
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright)")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-#: axe-core as npm unpacks it: `npm install axe-core`, and the path of its axe.min.js.
-AXE = Path(os.environ.get("JINGTIAO_AXE", "node_modules/axe-core/axe.min.js"))
 HOSTILE = (
     "</script><script>window.broken = 1</script>",
     "<img src=x onerror='window.broken = 1'>",
@@ -23,18 +18,19 @@ HOSTILE = (
     "\x1b[31m红\x1b[0m",
     "长" * 100_000,
 )
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+class Opened(browsers.Opened):
+    """The card of a run in a tab of its own."""
+
+    def __init__(self, browser: Any, run: Path, **options: Any) -> None:
+        super().__init__(browser, run / "card.html", **options)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"needs a browser on the PATH: {', '.join(BROWSERS)}")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with browsers.started() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -54,26 +50,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 NAMES = ("lcqmc", "chnsenticorp", "cmrc2018", "lcsts", "lccc", "hostile")
 
 
-class Opened:
-    """A page in a tab of its own, and what the console said."""
-
-    def __init__(self, browser: Any, run: Path, **options: Any) -> None:
-        self.context = browser.new_context(offline=True, **{"viewport": DESK, **options})
-        self.page = self.context.new_page()
-        self.said: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.said.append(f"asked for {request.url}"))
-        self.page.goto((run / "card.html").absolute().as_uri())
-        self.said = [text for text in self.said if not text.endswith("card.html")]
-
-    def __enter__(self) -> Opened:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.context.close()
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_it_opens_quietly_and_every_chart_is_drawn(browser: Any, runs: dict[str, Path], name: str) -> None:
     with Opened(browser, runs[name]) as one:
@@ -90,13 +66,7 @@ def test_it_opens_quietly_and_every_chart_is_drawn(browser: Any, runs: dict[str,
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_wider_than_a_telephone(browser: Any, runs: dict[str, Path], name: str) -> None:
     with Opened(browser, runs[name], viewport=PHONE) as one:
-        one.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-        assert one.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        wide = one.page.evaluate(
-            "[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll') && !e.closest('.unseen') &&"
-            " e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"
-        )
-        assert wide == []
+        assert one.too_wide() == []
 
 
 @pytest.mark.parametrize("script", [True, False])
@@ -138,7 +108,7 @@ def test_a_number_of_the_funnel_opens_its_rejects(browser: Any, runs: dict[str, 
 
 def test_rows_that_mean_harm_are_text(browser: Any, runs: dict[str, Path]) -> None:
     with Opened(browser, runs["hostile"]) as one:
-        one.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        one.open_all()
         assert one.page.locator("script").count() == 1
         assert one.page.locator("img").count() == 0
         shown = one.page.locator("main").inner_text()
@@ -179,13 +149,5 @@ def test_it_can_be_printed(browser: Any, runs: dict[str, Path], tmp_path: Path) 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", NAMES)
 def test_axe_finds_no_serious_fault(browser: Any, runs: dict[str, Path], name: str, scheme: str) -> None:
-    if not AXE.is_file():
-        pytest.skip("needs axe-core (npm install axe-core), its axe.min.js named by JINGTIAO_AXE")
     with Opened(browser, runs[name], color_scheme=scheme, bypass_csp=True) as one:
-        one.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-        one.page.add_script_tag(path=str(AXE))
-        for lang in ("zh", "en"):
-            one.page.locator(f"label[for=lang-{lang}]").click()
-            found = one.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-            told = [(fault["id"], fault["impact"], fault["nodes"][0]["html"][:120]) for fault in found]
-            assert [fault for fault in told if fault[1] in ("serious", "critical")] == []
+        assert one.serious_faults() == []

@@ -1,0 +1,471 @@
+"""A tuning's report.html, drawn from what `measure` found and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from jingtiao import page as frame
+from jingtiao.both import Both, both, escape, prose, said, value
+from jingtiao.markdown import cell
+from jingtiao.numbers import count
+from jingtiao.page import safe
+from tune.device import size
+from tune.model_card import MEANINGS, TASKS, reproduce_line
+from tune.page.charts import confusion, intervals, losses, rates, show, spread
+from tune.page.measure import KINDS, SHOWN, class_figures
+from tune.page.rows import example
+from tune.page.words import words
+from tune.results import MODELS
+from tune.tables import UNBOUNDED, show_figure
+from tune.timing import duration
+
+Report = dict[str, Any]
+
+_HERE = Path(__file__).parent
+_SECTIONS = ("scores", "curve", "labels", "spread", "examples", "training", "lineage", "scoring")
+
+
+def draw(report: Report, lang: str) -> str:
+    """The page, with the language `lang` (zh or en) shown first."""
+    page = _Page(report)
+    title = said(words("page_title").fill(name=report["name"]), lang)
+    sections = [(name, name) for name in _SECTIONS if page.has(name)]
+    style = (_HERE / "report.css").read_text(encoding="utf-8")
+    return frame.draw(_HERE / "report.html.j2", lang, title, sections, words, style=style, page=page)
+
+
+class _Page:
+    """What the template asks for, each as safe HTML."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.sections: Report = report["sections"]
+
+    def has(self, name: str) -> bool:
+        if name in ("labels", "spread"):
+            return any(name in section for section in self.sections.values())
+        if name == "examples":
+            return self.report["rows"] and any("counts" in section for section in self.sections.values())
+        return bool(self.sections) if name in ("scores", "scoring") else True
+
+    # ---- the head, and the verdict
+
+    def eyebrow(self) -> Any:
+        config, corpus = self.report["config"], self.report["corpus"]
+        told = words("eyebrow").fill(method=config.method, model=cell(config.model))
+        title = (
+            corpus.get("title") or corpus.get("pretty_name") or self.report["manifest"].get("recipe", {}).get("name")
+        )
+        return safe(prose(told) + (prose(words("on_corpus").fill(corpus=cell(title))) if title else ""))
+
+    def key_figures(self) -> list[tuple[str, Any, str]]:
+        """The main metric of the last split that is no corpus's, before and after, and what it took."""
+        told: list[tuple[str, Any, str]] = []
+        whole = [name for name in self.sections if "/" not in name]
+        if whole:
+            section = self.sections[whole[-1]]
+            main = section["main"]
+            where = [split_words(whole[-1]), main]
+            for model, figure in section["metrics"].get(main, {}).items():
+                if figure:
+                    told.append((_bare(main, figure), _label(*where, words(model)), ""))
+            if difference := section["differences"].get(main):
+                kind = {"better": "good", "worse": "warn"}.get(judged(main, difference), "")
+                told.append(
+                    (show_figure(main, difference, sign=True).partition(" ")[0], _label(words("difference")), kind)
+                )
+        parameters = self.report["plan"].get("parameters") or {}
+        if "trainable" in parameters:
+            told.append((_short(parameters["trainable"]), _label(words("parameters")), ""))
+        training = self.report["local"].get("training") or {}
+        if training.get("seconds"):
+            told.append((duration(training["seconds"]), _label(words("time")), ""))
+        return told
+
+    def verdicts(self) -> list[tuple[str, Any, Any]]:
+        """Of each section: how it was judged, a heading, and the sentences."""
+        told = []
+        for name, section in self.sections.items():
+            main, figures = section["main"], section["metrics"].get(section["main"], {})
+            both_there = all(figures.get(model) for model in MODELS)
+            difference = section["differences"].get(main)
+            kind = judged(main, difference) if both_there and difference else "unknown"
+            if both_there:
+                key = {"better": "is_sure", "worse": "is_sure"}.get(kind, f"is_{kind}")
+                shown = {model: _bare(main, figures[model]) for model in MODELS}
+                text = words(key).fill(metric=main, **shown, difference=show_figure(main, difference, sign=True))
+            else:
+                model = next((model for model in MODELS if figures.get(model)), "tuned")
+                figure = show_figure(main, figures.get(model))
+                text = words("only_one").fill(metric=main, figure=figure, model=words(model))
+            sentences = [text, *_against_baselines(main, figures.get("tuned"), section["baselines"])]
+            body = "".join(f" {prose(one)}" for one in sentences)
+            told.append((kind, _t(f"head_{kind}", split=split_words(name)), safe(body)))
+        return told
+
+    def notes(self) -> list[Any]:
+        """What a reader must know beside the verdict."""
+        found = [words("tiny_note")] if self.report["tiny"] else []
+        if not self.sections:
+            found.append(words("not_evaluated").fill(name=cell(self.report["name"])))
+        elif not self.report["manifest"]:
+            found.append(words("run_gone"))
+        found += [Both(cell(s["note"]), cell(s["note"])) for s in self.sections.values() if "note" in s]
+        return [safe(prose(one)) for one in found + ([] if self.report["rows"] else [words("no_rows")])]
+
+    # ---- figures
+
+    def scores(self) -> list[tuple[Any, Any]]:
+        """Of each section a heading, and its chart beside its table."""
+        told = []
+        for index, (name, section) in enumerate(self.sections.items()):
+            split = split_words(name)
+            chart = intervals(section["metrics"], section["baselines"])
+            drawn = frame.figure(f"scores-{index}", words("fig_scores").fill(split=split), chart) if chart else ""
+            heading = _t("scores_of", split=split, n=count(section["n"]))
+            told.append((heading, _beside(drawn, self._scores_table(index, split, section))))
+        return told
+
+    def _scores_table(self, index: int, split: Both, section: Report) -> str:
+        shown = [model for model in MODELS if model in self.report["evaluated"]]
+        paired = bool(section["differences"])
+        head = [words("metric"), *map(words, shown), *([words("difference"), words("judged")] if paired else [])]
+        rows: list[list[Any]] = []
+        for metric, figures in section["metrics"].items():
+            row = [metric, *(show_figure(metric, figures.get(model)) for model in shown)]
+            if paired:
+                difference = section["differences"].get(metric)
+                said_so = words(f"judged_{judged(metric, difference)}") if difference else "–"
+                row += [show_figure(metric, difference, sign=True), said_so]
+            rows.append(row)
+        for metric, figure in section["baselines"].items():
+            blank = ["–"] * (len(shown) - 1) + (["–", words("baseline")] if paired else [])
+            rows.append([metric, show_figure(metric, figure), *blank])
+        return frame.table(f"scores-{index}", words("table_scores").fill(split=split), head, rows)
+
+    # ---- the curve
+
+    def curve(self) -> Any:
+        curve = self.report["curve"]
+        if not curve["train"]:
+            return _t("no_curve")
+        log = words("log_axis") if curve["log"] else ""
+        charts = [
+            ("losses", words("fig_losses").fill(log=log), losses(curve)),
+            ("rates", words("fig_rates"), rates(curve)),
+        ]
+        drawn = "".join(frame.figure(name, title, chart) for name, title, chart in charts if chart)
+        best = (self.report["local"].get("training") or {}).get("best_step")
+        note = f'<p class="note">{prose(words("best_step").fill(step=count(best)))}</p>' if best else ""
+        return safe(f'<div class="charts">{drawn}</div>{self._curve_table()}{note}')
+
+    def _curve_table(self) -> str:
+        """The losses where the validation loss was taken, or at the beginning and the end."""
+        curve = self.report["curve"]
+        validation = dict(curve["validation"])
+        steps = sorted({curve["first"][0], *_some(sorted(validation)), curve["last"][0]})
+        rows = []
+        for step in steps:
+            nearest = [
+                min(curve[key], key=lambda point: abs(point[0] - step), default=None) for key in ("smooth", "lr")
+            ]
+            loss, lr = (f"{one[1]:.4g}" if one else "–" for one in nearest)
+            rows.append([f"{step:,.0f}", loss, f"{validation[step]:.4g}" if step in validation else "–", lr])
+        head = [words(key) for key in ("step", "train_loss", "validation_loss", "lr")]
+        return frame.table("curve", words("table_curve"), head, rows)
+
+    # ---- labels
+
+    def labels(self) -> list[tuple[Any, Any]]:
+        return [
+            (_t("scores_of", split=split_words(name), n=count(section["n"])), self._confusions(index, name, section))
+            for index, (name, section) in enumerate(self.sections.items())
+            if "labels" in section
+        ]
+
+    def _confusions(self, index: int, name: str, section: Report) -> Any:
+        told, split = section["labels"], split_words(name)
+        names = {code: f"{code} {word}" if word != code else code for code, word in told["words"].items()}
+        drawn, heard = "", ""
+        for model in MODELS:
+            title = words("fig_confusion").fill(split=split, model=words(model))
+            chart = confusion(told[model], told["words"], words("none"), words("answered"))
+            drawn += frame.figure(f"confusion-{index}-{model}", title, chart)
+            rows = [[names[gold], *(count(n) for n in row.values())] for gold, row in told[model].items()]
+            head = [words("right_label"), *names.values(), words("named_none")]
+            caption = words("table_confusion").fill(split=split, model=words(model))
+            heard += frame.table(f"confusion-{index}-{model}", caption, head, rows)
+        head, keys = [words("right_label"), words("support")], ("precision_of", "recall_of", "f1_of")
+        head += [words(key).fill(model=words(model)) for key in keys for model in MODELS]
+        rows = []
+        for code, shown in names.items():
+            sides = [class_figures(told[model], code) for model in MODELS]
+            figures = [_share(side[at]) for at in range(len(keys)) for side in sides]
+            rows.append([shown, count(sides[0][3]), *figures])
+        classes = frame.table(f"classes-{index}", words("table_classes").fill(split=split), head, rows)
+        return safe(f'<div class="charts">{drawn}</div><div class="unseen">{heard}</div>{classes}')
+
+    # ---- rows
+
+    def spread(self) -> list[tuple[Any, Any]]:
+        told = []
+        for index, (name, section) in enumerate(self.sections.items()):
+            split, drawn = split_words(name), ""
+            for metric, columns in section.get("spread", {}).items():
+                place, share = f"spread-{index}-{metric}", metric not in UNBOUNDED
+                title = words("fig_spread").fill(split=split, metric=metric)
+                drawn += frame.figure(place, title, spread(columns, share))
+                drawn += f'<div class="unseen">{_spread_table(place, split, metric, columns)}</div>'
+            if drawn:
+                heading = _t("scores_of", split=split, n=count(section["n"]))
+                told.append((heading, safe(f'<div class="charts">{drawn}</div>')))
+        return told
+
+    def counts(self) -> list[Any]:
+        """Of each section how many rows were fixed, broken, or neither."""
+        told = []
+        for name, section in self.sections.items():
+            if "counts" in section:
+                key = (
+                    "counts_loss"
+                    if section["by"] == "answer_loss"
+                    else "counts"
+                    if section["graded"]
+                    else "counts_binary"
+                )
+                numbers = {kind: count(section["counts"][kind]) for kind in (*KINDS, "right")}
+                told.append(_t(key, split=split_words(name), metric=f"`{section['by']}`", **numbers))
+        return told
+
+    def examples(self) -> list[tuple[Any, list[Any]]]:
+        """Of each section a heading, and groups of rows, each a heading and its rows."""
+        told = []
+        for name, section in self.sections.items():
+            groups = []
+            for kind, rows in section.get("rows", {}).items():
+                if rows:
+                    key = f"kind_{kind}_graded" if section["graded"] else f"kind_{kind}"
+                    shown = words("shown_of").fill(shown=len(rows), n=count(section["counts"][kind]))
+                    drawn = [safe(example(row, section["by"], "labels" in section)) for row in rows]
+                    groups.append({"name": _t(key), "shown": safe(prose(shown)), "rows": drawn})
+            if groups:
+                told.append((safe(value(split_words(name))), groups))
+        return told
+
+    most = SHOWN
+
+    # ---- what was trained, and of what
+
+    def training(self) -> list[tuple[Any, Any]]:
+        config, plan, local = (self.report[key] for key in ("config", "plan", "local"))
+        trained, parameters = local.get("training") or {}, plan.get("parameters") or {}
+        told: list[tuple[str, Any]] = [("method", f"`{config.method}`"), ("model", f"`{cell(config.model)}`")]
+        if {"trainable", "total"} <= parameters.keys():
+            share = f"{parameters['trainable'] / parameters['total']:.2%}" if parameters["total"] else "–"
+            numbers = {key: count(parameters[key]) for key in ("trainable", "total")}
+            told.append(("parameters", words("of_parameters").fill(**numbers, share=share)))
+        if {"samples", "tokens", "answer_tokens"} <= plan.keys():
+            numbers = {"samples": plan["samples"], "tokens": plan["tokens"], "learnt": plan["answer_tokens"]}
+            data = words("of_data").fill(**{key: count(n) for key, n in numbers.items()})
+            if plan.get("dropped") or plan.get("truncated"):
+                numbers = {key: count(plan.get(key) or 0) for key in ("dropped", "truncated")}
+                data = _joined(data, words("left_out").fill(**numbers))
+            told.append(("data", data))
+        steps = trained.get("steps") or plan.get("steps")
+        if steps and {"batch", "epochs"} <= plan.keys():
+            epochs = f"{plan['epochs'] * steps / plan['steps'] if plan.get('steps') else plan['epochs']:.3g}"
+            told.append(
+                ("steps", words("of_steps").fill(steps=count(steps), batch=count(plan["batch"]), epochs=epochs))
+            )
+        told += _costs(plan, trained, local)
+        told.append(("seed", str(config.seed)))
+        return [(_t(key), safe(prose(text))) for key, text in told]
+
+    def settings(self) -> Any:
+        if not self.report["settings"]:
+            return _t("all_default")
+        rows = [
+            [key, *(json.dumps(one, ensure_ascii=False) for one in pair)] for key, *pair in self.report["settings"]
+        ]
+        head = [words(key) for key in ("setting", "value", "default")]
+        return safe(frame.table("settings", words("settings"), head, rows, texts=3))
+
+    def lineage(self) -> list[tuple[Any, list[Any]]]:
+        """From the corpus to what was trained: headings, each with its sentences."""
+        config, hashes, manifest = (self.report[key] for key in ("config", "hashes", "manifest"))
+        told: list[tuple[str, list[str]]] = (
+            _of_run(self.report) if manifest else [("run", [prose(words("run_unknown"))])]
+        )
+        shas = {"sha": "model", "tokenizer": "tokenizer", "template": "template"}
+        based = {key: _sha(hashes.get(name)) for key, name in shas.items()}
+        told.append(("base_model", [prose(words("base_is").fill(model=cell(config.model), **based))]))
+        folder = self.report["folder"]
+        result = words("result_is").fill(folder=folder, method=config.method, seed=config.seed)
+        told.append(("result", [prose(result), prose(words("licences_hold"))]))
+        return [(_t(key), [safe(one) for one in sentences]) for key, sentences in told]
+
+    def corpora(self) -> Any:
+        """Of a mixture a row a corpus."""
+        entries = self.report["manifest"].get("mixture", {}).get("corpora", {})
+        if not entries:
+            return ""
+        rows: list[list[Any]] = []
+        for name, entry in sorted(entries.items()):
+            licence = self.report["corpus"].get("licenses", {}).get(name)
+            made = entry.get("recipe", {})
+            numbers = [
+                count(entry.get("written", 0)),
+                f"{entry.get('realised', 0):.1%}",
+                count(entry.get("repeats", 0)),
+            ]
+            texts = [name, f"{made.get('name')} {made.get('version', '')}", _sha(entry.get("fingerprint"))]
+            rows.append([*texts, licence or words("not_stated"), *numbers])
+        keys = ("name", "recipe", "fingerprint", "licence_head", "train", "share", "repeats")
+        return safe(frame.table("corpora", words("mixed_of"), [words(key) for key in keys], rows, texts=4))
+
+    def reproduce(self) -> str:
+        return reproduce_line(self.report["plan"])
+
+    def meanings(self) -> list[Any]:
+        every = dict.fromkeys(m for s in self.sections.values() for m in (*s["metrics"], *s["baselines"]))
+        pairs = [(name, Both(*MEANINGS[name])) for name in every if name in MEANINGS]
+        return [safe(f"<code>{escape(name)}</code>　{value(meaning)}") for name, meaning in pairs]
+
+
+# ---- words for figures
+
+
+def split_words(section: str) -> Both:
+    """A section of eval.json as it is called: 测试集 · lcqmc."""
+    split, _, corpus = section.partition("/")
+    named = words(split) if split in ("train", "validation", "test") else Both(cell(split), cell(split))
+    return Both(*(f"{one} · {cell(corpus)}" for one in named)) if corpus else named
+
+
+def judged(metric: str, difference: dict[str, float]) -> str:
+    """better, worse, or chance: the interval leaves 0 in."""
+    if difference["low"] <= 0 <= difference["high"]:
+        return "chance"
+    return "better" if (difference["value"] > 0) == (metric not in UNBOUNDED) else "worse"
+
+
+def _against_baselines(main: str, tuned: Any, baselines: Report) -> list[Both]:
+    majority, bag = baselines.get("majority"), baselines.get("bag_of_characters")
+    if main != "accuracy" or not tuned or not majority:
+        return []
+    level = majority["value"]
+    key = "beats" if tuned["low"] > level else "below" if tuned["high"] < level else "ties"
+    told = [words(key).fill(majority=_bare("majority", majority))]
+    if bag and bag["value"] > tuned["value"]:
+        told.append(words("beaten_by_bag").fill(figure=_bare("bag_of_characters", bag)))
+    return told
+
+
+def _costs(plan: Report, trained: Report, local: Report) -> list[tuple[str, Any]]:
+    """Memory, speed and time; planned is what the device's own count is held against."""
+    told: list[tuple[str, Any]] = []
+    memory = plan.get("memory") or {}
+    planned = memory.get("peak" if plan.get("device") == "CPU" else "allocated")
+    if planned and trained.get("peak_memory"):
+        used = size(trained["peak_memory"])
+        told.append(("memory", words("of_memory").fill(planned=size(planned), used=used)))
+    elif planned:
+        told.append(("memory", words("planned_memory").fill(planned=size(planned))))
+    if trained.get("tokens_per_second"):
+        told.append(("speed", words("of_speed").fill(speed=f"{trained['tokens_per_second']:,.0f}")))
+    if trained.get("seconds") and local.get("seconds"):
+        spent = {"training": duration(trained["seconds"]), "all": duration(local["seconds"])}
+        told.append(("time", words("of_time").fill(**spent)))
+    if plan.get("device"):
+        told.append(("device", cell(plan["device"])))
+    return told
+
+
+def _of_run(report: Report) -> list[tuple[str, list[str]]]:
+    """The lineage's first stations: corpus, recipe, run."""
+    manifest, corpus = report["manifest"], report["corpus"]
+    recipe = manifest["recipe"]
+    title = corpus.get("title") or corpus.get("pretty_name") or recipe.get("name", "")
+    _, task = (Both(*TASKS[manifest["task"]]),) * 2 if manifest.get("task") in TASKS else (None, None)
+    named = value(title) + (f"　{value(task)}" if task else "")
+    told = [named]
+    if re.fullmatch(r"https?://[^\s<>\"']+", home := str(corpus.get("homepage", ""))):
+        told.append(f'<a href="{escape(home)}" rel="noreferrer">{escape(home)}</a>')
+    licence = corpus.get("terms") or corpus.get("license")
+    told.append(prose(words("licence").fill(licence=cell(licence) if licence else words("not_stated"))))
+    if corpus.get("citation"):
+        told.append(f'<span class="dim">{value(corpus["citation"])}</span>')
+    made = words("recipe_is").fill(
+        name=cell(recipe.get("name")), version=cell(recipe.get("version", "")), sha=_sha(recipe.get("sha256"))
+    )
+    splits = [
+        words("rows_of").fill(split=split_words(split), n=count(counts["written"]))
+        for split, counts in manifest.get("splits", {}).items()
+    ]
+    rows = both(
+        lambda lang: (
+            "，".join(said(s, lang) for s in splits) if lang == "zh" else ", ".join(said(s, lang) for s in splits)
+        )
+    )
+    ran = words("run_is").fill(fingerprint=_sha(report["hashes"].get("run")), seed=manifest.get("seed"))
+    run = [prose(ran), value(rows)]
+    if report["card"]:
+        run.append(f'<a href="{escape(report["card"])}">{prose(words("data_card"))}</a>')
+    return [("corpus", told), ("recipe", [prose(made)]), ("run", run)]
+
+
+def _spread_table(place: str, split: Both, metric: str, columns: Report) -> str:
+    share, edges = metric not in UNBOUNDED, columns["edges"]
+    rows: list[list[Any]] = [
+        [f"{show(edges[i], share)}–{show(edges[i + 1], share)}", *(count(columns[model][i]) for model in MODELS)]
+        for i in range(len(edges) - 1)
+    ]
+    if any(columns["over"].values()):
+        beyond = words("beyond").fill(edge=show(edges[-1], share))
+        rows.append([beyond, *(count(columns["over"][model]) for model in MODELS)])
+    caption = words("table_spread").fill(split=split, metric=metric)
+    return frame.table(place, caption, [words("range"), *map(words, MODELS)], rows)
+
+
+def _some(steps: list[float], most: int = 12) -> list[float]:
+    """At most so many, evenly chosen, the last among them."""
+    return steps if len(steps) <= most else [steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)]
+
+
+def _bare(metric: str, figure: dict[str, Any]) -> str:
+    return show_figure(metric, figure).partition(" ")[0]
+
+
+def _share(figure: float | None) -> str:
+    return "–" if figure is None else f"{100 * figure:.1f}"
+
+
+def _short(n: int) -> str:
+    """A number of parameters in few letters."""
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if n >= limit:
+            return f"{n / limit:.3g}{unit}"
+    return str(n)
+
+
+def _sha(digest: object) -> str:
+    return cell(str(digest or "?")[:16])
+
+
+def _label(*parts: str | Both) -> Any:
+    return safe(value(both(lambda lang: " · ".join(said(part, lang) for part in parts))))
+
+
+def _joined(*parts: Both) -> Both:
+    return Both(*("".join(texts) for texts in zip(*parts, strict=True)))
+
+
+def _beside(drawn: str, table: str) -> Any:
+    return safe(f'<div class="beside"><div class="charts">{drawn}</div>{table}</div>' if drawn else table)
+
+
+def _t(key: str, **values: object) -> Any:
+    return safe(prose(words(key).fill(**values)))
