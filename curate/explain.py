@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.card.draw import sample_text
-from curate.card.words import meaning
+from curate.card.meanings import meaning
 from curate.history import History
 from curate.naming import placed, row_prefixes
 from curate.preview import record_text
