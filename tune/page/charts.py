@@ -64,7 +64,7 @@ def intervals(metrics: dict[str, Figures], baselines: dict[str, dict[str, Any]])
                 shapes += [
                     line(_at(figure[e]), middle - 3, _at(figure[e]), middle + 3, f"whisker {model}") for e in _ENDS
                 ]
-                shapes.append(dot(_at(figure["value"]), middle, f"dot {model}"))
+                shapes.append(dot(_at(figure["value"]), middle, f"dot {model}", 3.5))
             y += _LINE
         y += 6
     return Chart(math.ceil(bottom + _AXIS), shapes)
@@ -196,4 +196,4 @@ def spread(columns: dict[str, Any], share: bool) -> Chart:
 
 def show(value: float, share: bool) -> str:
     """An edge of a column: a share in per cent, or nats."""
-    return f"{100 * value:g}" if share else f"{value:.3g}"
+    return f"{100 * value:g}" if share else f"{value:g}"
