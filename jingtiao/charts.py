@@ -8,6 +8,7 @@ and dark. To a screen reader it is its title: its numbers stand in a table besid
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,7 +110,7 @@ def histogram(binned: dict[str, Any], marks: list[tuple[str, int]]) -> Chart:
     return histograms([("", binned, marks)])
 
 
-def histograms(rows: list[tuple[str | Both, dict[str, Any], list[tuple[str, int]]]]) -> Chart:
+def histograms(rows: Sequence[tuple[str | Both, dict[str, Any], list[tuple[str, int]]]]) -> Chart:
     """A histogram a row under its label, all along one axis; each row's columns are as high as there is room."""
     reach = max(binned["width"] * len(binned["rows"]) for _, binned, _ in rows)
     unit = (WIDTH - (_BEYOND if any(binned["over"] for _, binned, _ in rows) else 0)) / reach

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from curate.card.page_words import page_words as card_words
-from curate.card.words import meaning
+from curate.card.meanings import meaning
 from jingtiao.both import Both, both
 
 _TEXTS: dict[str, tuple[str, str]] = {
