@@ -15,6 +15,7 @@ from report_by_hand import grown, make_folder, predictions_of
 
 from tune.cli import main
 from tune.errors import UserError
+from tune.page.charts import intervals
 from tune.page.measure import SHOWN
 from tune.report import export, report
 
@@ -136,6 +137,15 @@ def test_dots_and_whiskers_stand_where_the_figures_are(folders):
             ends = re.findall(rf'<line class="whisker {model}" x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="\2"', svg)
             wanted = [8 + 344 * one[end] for one in figures for end in ("low", "high")]
             assert [float(x) for begin, _, end in ends for x in (begin, end)] == pytest.approx(wanted, abs=0.06)
+
+
+def test_a_correlation_may_be_negative():
+    figure = {"value": -0.5, "low": -1.0, "high": 0.5}
+    chart = intervals({"pearson": {"base": figure, "tuned": None}}, {})
+    assert chart is not None
+    svg = chart.inline("x")
+    assert [float(x) for x in re.findall(r'<circle class="dot base" cx="([\d.]+)"', svg)] == [8 + 344 / 4]
+    assert intervals({"answer_loss": {"base": figure}}, {}) is None
 
 
 def test_the_verdict_says_what_the_difference_says(folders):

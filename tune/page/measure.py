@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tune.config import TINY, Config
+from tune.config import TINIES, Config
 from tune.curve import LOG_FROM, points, running_mean, thin, ticks
 from tune.errors import UserError
 from tune.model_card import Facts, prompt_frame
@@ -68,7 +68,7 @@ def measure(facts: Facts, *, rows: bool = True) -> Report:
         "name": facts.folder.resolve().name,
         "config": facts.config,
         "folder": METHODS[facts.config.method].folder,
-        "tiny": facts.config.model == TINY,
+        "tiny": facts.config.model in TINIES,
         "evaluated": names,
         "sections": found,
         "curve": curve(facts.steps),
@@ -120,7 +120,7 @@ def _of_rows(run: Run, name: str, lines: Sequence[Row], figures: dict[str, Repor
         "graded": by == "answer_loss" or _graded(scores),
     }
     told["counts"] = Counter(told["outcomes"])
-    if part.labels:
+    if part.labels and sides[1][0]["scores"].keys() & {"accuracy", "probabilities"}:  # not where a head gives scores
         return told | {"labels": _labels(part, sides)}
     return told if part.task == MIXTURE else told | {"spread": _spread(part, lines)}
 
@@ -287,9 +287,9 @@ def settings(config: Config) -> list[tuple[str, Any, Any]]:
 
     method = METHODS[config.method]
     others = {key for one in METHODS.values() for key in one.keys} - set(method.keys)
-    lr = method.tiny_lr if config.model == TINY else method.lr
+    lr = method.tiny_lr if config.model in TINIES else method.lr
     defaults = {key: field.default for key, field in Config.model_fields.items()}
     defaults |= {"lr": lr, "weight_decay": method.weight_decay, **method.own, **dict(method.fixed)}
     values = {key: getattr(config, key) for key in Config.model_fields}
-    left_out = others | {"model", "method", "seed"}
+    left_out = others | {"model", "method", "objective", "seed"}
     return [(k, v, defaults[k]) for k, v in values.items() if v != defaults[k] and k not in left_out]
