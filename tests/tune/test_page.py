@@ -15,6 +15,7 @@ from report_by_hand import grown, make_folder, predictions_of
 
 from tune.cli import main
 from tune.errors import UserError
+from tune.page.charts import intervals
 from tune.page.measure import SHOWN
 from tune.report import export, report
 
@@ -42,6 +43,11 @@ def texts_said(at: int, sample: dict) -> tuple[str, str]:
     return right[: at % 4], right if at % 3 else "别的话" + right[:1]
 
 
+def same_said(at: int, sample: dict) -> tuple[str, str]:
+    _, answer = labels_said(at, sample)
+    return answer, answer
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, Path]:
     """Tunings on hand-made runs: labels (64 rows), answers, dialogues, a mixture, and rows that mean harm."""
@@ -58,7 +64,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
             lambda at, sample: (labels_said if sample["meta"]["task"] == "pair" else texts_said)(at, sample),
         ),
         "hostile": make_folder(
-            GOLDEN / "mrc", place / "tunings" / "hostile", lambda at, _: (HOSTILE[at % 6], HOSTILE[(at + 1) % 6])
+            GOLDEN / "mrc", place / "tunings" / "hostile", lambda at, _: (HOSTILE[at % 6], HOSTILE[at % 5])
         ),
     }
     for folder in made.values():
@@ -119,6 +125,29 @@ def test_a_difference_and_its_interval_are_of_the_same_rows(folders, name, metri
     assert row[4] == ("看不出差别" if ends[0] <= 0 <= ends[1] else "变好" if value > 0 else "变差")
 
 
+def test_dots_and_whiskers_stand_where_the_figures_are(folders):
+    """0 stands at 8, 100 at 352 of 360."""
+    found, html = eval_of(folders["pair"]), html_of(folders["pair"])
+    for index, section in enumerate(found["tuned"]):
+        (svg,) = re.findall(rf'aria-labelledby="fig-scores-{index}">(.*?)</svg>', html)
+        for model in ("base", "tuned"):
+            figures = [found[model][section][metric] for metric in ("exact_match", "accuracy", "f1")]
+            places = [float(x) for x in re.findall(rf'<circle class="dot {model}" cx="([\d.]+)"', svg)]
+            assert places == pytest.approx([8 + 344 * one["value"] for one in figures], abs=0.06)
+            ends = re.findall(rf'<line class="whisker {model}" x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="\2"', svg)
+            wanted = [8 + 344 * one[end] for one in figures for end in ("low", "high")]
+            assert [float(x) for begin, _, end in ends for x in (begin, end)] == pytest.approx(wanted, abs=0.06)
+
+
+def test_a_correlation_may_be_negative():
+    figure = {"value": -0.5, "low": -1.0, "high": 0.5}
+    chart = intervals({"pearson": {"base": figure, "tuned": None}}, {})
+    assert chart is not None
+    svg = chart.inline("x")
+    assert [float(x) for x in re.findall(r'<circle class="dot base" cx="([\d.]+)"', svg)] == [8 + 344 / 4]
+    assert intervals({"answer_loss": {"base": figure}}, {}) is None
+
+
 def test_the_verdict_says_what_the_difference_says(folders):
     found = eval_of(folders["pair"])
     zh, en = (Page(html_of(folders["pair"]), lang).text for lang in ("zh", "en"))
@@ -133,7 +162,7 @@ def test_the_verdict_says_what_the_difference_says(folders):
 
 
 def test_no_difference_is_never_called_one(tmp_path):
-    folder = make_folder(GOLDEN / "pair", tmp_path / "t", lambda at, sample: (labels_said(at, sample)[1],) * 2)
+    folder = make_folder(GOLDEN / "pair", tmp_path / "t", same_said)
     report(folder)
     page = Page(html_of(folder), "en")
     assert "validation: no change" in page.text
@@ -210,9 +239,10 @@ def test_how_the_rows_scores_are_spread(folders, name):
         for side, prefix in ((1, "base_"), (2, "")):
             values = [r[f"{prefix}scores"]["nll"] / r[f"{prefix}scores"]["answer_tokens"] for r in rows]
             assert sum(int(row[side]) for row in losses) == len(values)
-            for row in losses[:10]:
+            columns = [row for row in losses if "–" in row[0]]
+            for row in columns:
                 low, high = map(float, row[0].split("–"))
-                last = row is losses[9]
+                last = row is columns[-1]
                 inside = [v for v in values if low <= v < high or (last and v == high)]
                 assert int(row[side]) == len(inside)
             if name == "mrc":

@@ -276,6 +276,7 @@ class _Page:
         config, plan, local = (self.report[key] for key in ("config", "plan", "local"))
         trained, parameters = local.get("training") or {}, plan.get("parameters") or {}
         told: list[tuple[str, Any]] = [("method", f"`{config.method}`"), ("model", f"`{cell(config.model)}`")]
+        told.append(("objective", words(f"learns_{config.objective or 'sft'}")))
         if {"trainable", "total"} <= parameters.keys():
             share = f"{parameters['trainable'] / parameters['total']:.2%}" if parameters["total"] else "–"
             numbers = {key: count(parameters[key]) for key in ("trainable", "total")}

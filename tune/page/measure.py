@@ -7,6 +7,7 @@ which corpus. The page is drawn from this and nothing else.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from operator import itemgetter
@@ -14,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from tune.config import TINY, Config
-from tune.curve import LOG_FROM, points, running_mean, thin
+from tune.config import TINIES, Config
+from tune.curve import LOG_FROM, points, running_mean, thin, ticks
 from tune.errors import UserError
 from tune.model_card import Facts, prompt_frame
 from tune.page.excerpts import clip, cut_middle
@@ -67,7 +68,7 @@ def measure(facts: Facts, *, rows: bool = True) -> Report:
         "name": facts.folder.resolve().name,
         "config": facts.config,
         "folder": METHODS[facts.config.method].folder,
-        "tiny": facts.config.model == TINY,
+        "tiny": facts.config.model in TINIES,
         "evaluated": names,
         "sections": found,
         "curve": curve(facts.steps),
@@ -113,9 +114,13 @@ def _of_rows(run: Run, name: str, lines: Sequence[Row], figures: dict[str, Repor
     found = differences(part, sides, [figures[model] for model in MODELS], same_tokens=True)
     told: Report = {"differences": {metric: pair[1] for metric, pair in found.items()}}
     by, scores = _row_scores(part, lines)
-    told |= {"by": by, "outcomes": [_outcome(*pair, by) for pair in scores], "graded": _graded(scores)}
+    told |= {
+        "by": by,
+        "outcomes": [_outcome(*pair, by) for pair in scores],
+        "graded": by == "answer_loss" or _graded(scores),
+    }
     told["counts"] = Counter(told["outcomes"])
-    if part.labels:
+    if part.labels and sides[1][0]["scores"].keys() & {"accuracy", "probabilities"}:  # not where a head gives scores
         return told | {"labels": _labels(part, sides)}
     return told if part.task == MIXTURE else told | {"spread": _spread(part, lines)}
 
@@ -195,7 +200,7 @@ def class_figures(
 def _spread(part: Run, lines: Sequence[Row]) -> dict[str, Report]:
     """How the rows' own scores are spread, base and tuned: of metrics that are more than right or wrong, and the loss.
 
-    Each {"edges": [COLUMNS + 1 of them], "base": rows in each column, "tuned": …, "over": {model: rows beyond}}.
+    Each {"edges": [C + 1 of them], "base": [rows in each of C columns], "tuned": …, "over": {model: rows beyond}}.
     """
     from tune.metrics import METRICS
 
@@ -204,35 +209,24 @@ def _spread(part: Run, lines: Sequence[Row]) -> dict[str, Report]:
         if name in METRICS and METRICS[name].column is not None and name in lines[0]["scores"]:
             values = {m: [row[f"{p}scores"][name] for row in lines] for m, p in (("base", "base_"), ("tuned", ""))}
             if any(v not in (0, 1) for of in values.values() for v in of):
-                found[name] = _columns(values, 1.0)
+                found[name] = _columns(values, [at / COLUMNS for at in range(COLUMNS + 1)])
     kept = [row for row in lines if row["scores"].get("answer_tokens")]
     losses = {m: [row_loss(row[f"{p}scores"]) for row in kept] for m, p in (("base", "base_"), ("tuned", ""))}
     if kept:
         every = sorted(losses["base"] + losses["tuned"])
-        found["answer_loss"] = _columns(losses, _round_up(every[-(-99 * len(every) // 100) - 1]))
+        reach = every[-(-99 * len(every) // 100) - 1]  # one lost row doesn't squeeze all others into a column
+        found["answer_loss"] = _columns(losses, ticks(every[0], reach, COLUMNS))
     return found
 
 
-def _columns(values: dict[str, list[float]], reach: float) -> Report:
-    edges = [reach * i / COLUMNS for i in range(COLUMNS + 1)]
+def _columns(values: dict[str, list[float]], edges: list[float]) -> Report:
+    """A value on the last edge is in the last column."""
     told: Report = {"edges": edges, "over": {}}
     for model, of in values.items():
-        counts = [0] * COLUMNS
-        for value in of:
-            if value <= reach:
-                counts[min(COLUMNS - 1, int(value / reach * COLUMNS))] += 1
-        told[model], told["over"][model] = counts, len(of) - sum(counts)
+        inside = Counter(max(1, min(bisect_right(edges, value), len(edges) - 1)) for value in of if value <= edges[-1])
+        told[model] = [inside[at] for at in range(1, len(edges))]
+        told["over"][model] = len(of) - inside.total()
     return told
-
-
-def _round_up(value: float) -> float:
-    """The next of 1, 2, 5 × 10ⁿ."""
-    step = 1e-3
-    while True:
-        for factor in (1, 2, 5):
-            if value <= step * factor:
-                return step * factor
-        step *= 10
 
 
 def _shown(
@@ -252,8 +246,8 @@ def _shown(
 
 def _excerpt(row: Row, by: str, frame: tuple[str, str] | None) -> Row:
     prompt = row["prompt"]
-    if frame and prompt.startswith(frame[0]) and prompt.endswith(frame[1]):
-        prompt = prompt[len(frame[0]) : len(prompt) - len(frame[1])]
+    if frame:  # one with a system message of its own begins otherwise
+        prompt = prompt.removesuffix(frame[1]).removeprefix(frame[0])
     read = row_loss if by == "answer_loss" else itemgetter(by)
     scores = {"base": read(row["base_scores"]), "tuned": read(row["scores"])}
     return {
@@ -293,9 +287,9 @@ def settings(config: Config) -> list[tuple[str, Any, Any]]:
 
     method = METHODS[config.method]
     others = {key for one in METHODS.values() for key in one.keys} - set(method.keys)
-    lr = method.tiny_lr if config.model == TINY else method.lr
+    lr = method.tiny_lr if config.model in TINIES else method.lr
     defaults = {key: field.default for key, field in Config.model_fields.items()}
     defaults |= {"lr": lr, "weight_decay": method.weight_decay, **method.own, **dict(method.fixed)}
     values = {key: getattr(config, key) for key in Config.model_fields}
-    left_out = others | {"model", "method", "seed"}
+    left_out = others | {"model", "method", "objective", "seed"}
     return [(k, v, defaults[k]) for k, v in values.items() if v != defaults[k] and k not in left_out]
