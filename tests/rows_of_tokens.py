@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ class Tokens:
 
     pieces: list[tuple[np.ndarray, np.ndarray]]
     virtual: int = 0
+    labelled: bool = False
 
     @property
     def lengths(self) -> np.ndarray:
@@ -81,3 +82,59 @@ def small_model(family: str, seed: int = 0, dtype: torch.dtype = torch.float32) 
             if parameter.ndim > 1 and "embed" not in name:
                 parameter.mul_(8)
     return model.to(dtype)
+
+
+@dataclass
+class Labelled(Tokens):
+    """Samples with a label each, of two texts from `second_N` on."""
+
+    label_N: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    second_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    labelled: bool = True
+
+
+def labelled_tokens(lengths: list[int], classes: int = 3, seed: int = 0) -> Labelled:
+    """Samples of the given lengths, each with a class, its second text from the middle on; 0 classes: with a score."""
+    rng = np.random.default_rng(seed)
+    pieces = random_tokens(lengths, seed).pieces
+    label_N = rng.integers(classes, size=len(lengths)).astype(float) if classes else rng.normal(size=len(lengths))
+    return Labelled(pieces, label_N=label_N, second_N=np.array(lengths, np.int32) // 2)
+
+
+ENCODERS = {
+    "bert": "Bert",
+    "ernie": "Ernie",
+    "electra": "Electra",
+    "roberta": "Roberta",
+    "xlm-roberta": "XLMRoberta",
+    "camembert": "Camembert",
+    "modernbert": "ModernBert",
+}
+
+
+def small_classifier(family: str, classes: int = 3, seed: int = 0, **changes: Any) -> Any:
+    """A random encoder (or decoder) of two layers with a head, in fp32 on the CPU, without dropout."""
+    import transformers
+
+    shape: dict[str, Any] = {"vocab_size": VOCABULARY, "hidden_size": 48, "intermediate_size": 96}
+    shape |= {"num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 130, "pad_token_id": 1}
+    shape |= {"num_labels": classes or 1} | changes
+    shape["problem_type"] = "single_label_classification" if classes else "regression"
+    if family == "modernbert":
+        shape |= {"local_attention": 8, "global_attn_every_n_layers": 2, "cls_token_id": 3, "sep_token_id": 4}
+    elif family in ENCODERS:
+        shape |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        shape |= {"type_vocab_size": 1 if "roberta" in family or family == "camembert" else 2}
+    else:
+        shape |= {"num_key_value_heads": 2, "head_dim": 16}
+    name = ENCODERS.get(family) or {"qwen3": "Qwen3", "llama": "Llama", "gemma3": "Gemma3Text"}[family]
+    if family == "gemma3":
+        shape |= {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+    config = getattr(transformers, f"{name}Config")(**shape)
+    torch.manual_seed(seed)
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    with torch.no_grad():  # as in `small_model`
+        for parameter_name, parameter in model.named_parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(2 if "embed" in parameter_name else 6)
+    return model

@@ -5,7 +5,8 @@ that transformers treats specially (with "flash", "sdpa" or "flex_attention" in 
 brings `rows=` is a packed row; any other one (generation, a padded batch) goes to transformers' own sdpa.
 
 Two ways, one meaning: query q sees key k of the same row if both belong to the same sample, k <= q, and, in a layer
-with a sliding window W, k > q - W. Where a layer has a learnt prefix (tune/virtual.py), its P keys and values stand
+with a sliding window W, k > q - W. In an encoder, which looks both ways, k <= q is not asked, and a window means
+|q - k| < W. Where a layer has a learnt prefix (tune/virtual.py), its P keys and values stand
 before each sample's own, as if they were P earlier tokens of it: every query sees them, or the part in its window.
 
 - `LoopRows` (CPU, and the reference): one sdpa call a sample.
@@ -99,12 +100,12 @@ NO_MASK = torch.zeros(1, 1, 1, 1)
 
 
 class LoopRows:
-    """One sdpa call a sample: slow, plain, exact."""
+    """One sdpa call a sample: slow, plain, exact. causal: whether a token sees only what stands before it."""
 
     kind = "loop"
 
-    def __init__(self, prefix: int = 0) -> None:
-        self.prefix = prefix
+    def __init__(self, prefix: int = 0, causal: bool = True) -> None:
+        self.prefix, self.causal = prefix, causal
 
     def load(self, pack: Pack) -> LoopRows:
         self.bounds = pack.bounds
@@ -122,17 +123,17 @@ class LoopRows:
         parts = []
         for start, end in zip(self.bounds, self.bounds[1:], strict=False):
             q, k, v = (x[:, :, start:end] for x in (query_BHTC, key_BKTC, value_BKTC))
-            inside = _window(end - start, window, q.device)
+            inside = _window(end - start, window, q.device, self.causal)
             if prefix is not None:
                 k, v = before(prefix, k, v)
-                inside = _causal(k.shape[2], window, q.device)[start - end :]
+                inside = _causal(k.shape[2], window, q.device)[start - end :] if self.causal else None
             parts.append(
                 F.scaled_dot_product_attention(
                     q,
                     k,
                     v,
                     attn_mask=inside,
-                    is_causal=inside is None,
+                    is_causal=inside is None and self.causal,
                     scale=scaling,
                     enable_gqa=q.shape[1] != k.shape[1],
                 )
@@ -140,9 +141,12 @@ class LoopRows:
         return torch.cat(parts, dim=2)
 
 
-def _window(length: int, window: int | None, device: torch.device) -> Tensor | None:
-    """The causal mask of a sliding window, or None where the window covers the whole sample."""
-    return None if window is None or length <= window else _causal(length, window, device)
+def _window(length: int, window: int | None, device: torch.device, causal: bool) -> Tensor | None:
+    """The mask of a sliding window, or None where the window covers the whole sample."""
+    if window is None or length <= window:
+        return None
+    mask = _causal(length, window, device)
+    return mask if causal else mask | mask.T
 
 
 def _causal(length: int, window: int | None, device: torch.device) -> Tensor:
@@ -160,27 +164,31 @@ class FlexRows:
 
     kind = "flex"
 
-    def __init__(self, row_tokens: int, windows: tuple[int, ...], device: torch.device, prefix: int = 0) -> None:
+    def __init__(
+        self, row_tokens: int, windows: tuple[int, ...], device: torch.device, prefix: int = 0, causal: bool = True
+    ) -> None:
         from torch.nn.attention.flex_attention import AuxRequest, flex_attention
 
         self.wanted = AuxRequest(lse=True)
         # Uncompiled, flex_attention would build the whole T x T matrix.
         self.flex_attention = torch.compile(flex_attention, dynamic=False)
-        self.prefix = prefix
+        self.prefix, self.causal = prefix, causal
         #: The place of each token in its sample, prefix included: decides how much of that a window still holds.
         self.place_T = torch.zeros(row_tokens, dtype=torch.int32, device=device)
-        self.masks = {None: _BlockMask(row_tokens, device)} | {w: _BlockMask(row_tokens, device) for w in windows}
+        self.masks = {window: _BlockMask(row_tokens, device, causal) for window in (None, *windows)}
 
     def load(self, pack: Pack) -> FlexRows:
         start_T = pack.start_T
         self.place_T.copy_(pack.positions_T + self.prefix)
+        at_T = torch.arange(len(start_T), dtype=torch.int32, device=start_T.device)
+        # Starts never fall, and a sample ends where the next one starts.
+        end_T = at_T + 1 if self.causal else torch.searchsorted(start_T, start_T, right=True, out_int32=True)
         for window, mask in self.masks.items():
             if window is None:
-                mask.load(start_T)
+                mask.load(start_T, end_T)
             else:
-                # A window is a later start.
-                at_T = torch.arange(len(start_T), dtype=torch.int32, device=start_T.device)
-                mask.load(torch.maximum(start_T, at_T - window + 1))
+                # A window is a later start, and an earlier end.
+                mask.load(torch.maximum(start_T, at_T - window + 1), torch.minimum(end_T, at_T + window))
         return self
 
     def attend(
@@ -230,24 +238,30 @@ def with_prefix(
 
 
 class _BlockMask:
-    """Which key blocks each query block needs, and the other way round, for "from its start to itself".
+    """Which key blocks each query block needs, and the other way round, for "from its start to before its end".
 
-    Starts never fall along a row. So query block i needs the key blocks from `first[i]`, where its first query's
-    sample starts, to i; those from `whole[i]`, where its last query's sample starts, to i - 1 hold no forbidden pair.
-    And key block j is needed by the query blocks from j to the last one whose `first` reaches back to it. No search,
-    no T x T.
+    Starts and ends never fall along a row. So query block i needs the key blocks from `first[i]`, where its first
+    query's sample starts, to where its last query's ends; those from `whole[i]`, where its last query's sample starts,
+    to where its first query's ends hold no forbidden pair. Causal, a query's end is itself, and key block j is needed
+    by the query blocks from j to the last one whose `first` reaches back to it; in an encoder a query sees a key if
+    the key, as a query, sees it: both lists are one. No search, no T x T.
     """
 
-    def __init__(self, row_tokens: int, device: torch.device) -> None:
+    def __init__(self, row_tokens: int, device: torch.device, causal: bool = True) -> None:
         from torch.nn.attention.flex_attention import BlockMask
 
         blocks = row_tokens // BLOCK
+        self.causal = causal
         self.start_T = torch.arange(row_tokens, dtype=torch.int32, device=device)
+        self.end_T = self.start_T + 1
         self.at_N = torch.arange(blocks, dtype=torch.int32, device=device)
-        start_T = self.start_T
+        start_T, end_T = self.start_T, self.end_T
 
         def from_its_start_to_itself(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
             return (k >= start_T[q]) & (k <= q)
+
+        def from_its_start_to_its_end(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+            return (k >= start_T[q]) & (k < end_T[q])
 
         lists = {name: self._list(blocks, device) for name in ("kv", "full_kv", "q", "full_q")}
         listed: dict[str, Any] = {f"{name}_num_blocks": count for name, (count, _) in lists.items()}
@@ -256,10 +270,10 @@ class _BlockMask:
             seq_lengths=(row_tokens, row_tokens),
             **listed,
             BLOCK_SIZE=(BLOCK, BLOCK),
-            mask_mod=from_its_start_to_itself,
+            mask_mod=from_its_start_to_itself if causal else from_its_start_to_its_end,
         )
         self.lists = lists
-        self.load(start_T.clone())
+        self.load(start_T.clone(), end_T.clone())
 
     @staticmethod
     def _list(blocks: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -269,9 +283,13 @@ class _BlockMask:
             torch.zeros(1, 1, blocks, blocks, dtype=torch.int32, device=device),
         )
 
-    def load(self, start_T: Tensor) -> None:
+    def load(self, start_T: Tensor, end_T: Tensor | None = None) -> None:
+        """Take the next row: the first key that each query sees, and (of an encoder) the one behind its last."""
         at_N, start_NB = self.at_N, start_T.view(-1, BLOCK)
         self.start_T.copy_(start_T)
+        if not self.causal and end_T is not None:
+            self._load_both_ways(start_NB, end_T)
+            return
         first_N = torch.div(start_NB[:, 0], BLOCK, rounding_mode="floor")
         whole_N = torch.minimum(torch.div(start_NB[:, -1] + BLOCK - 1, BLOCK, rounding_mode="floor"), at_N)
         # The last query block that needs key block j at all, and the last that needs it whole.
@@ -282,21 +300,43 @@ class _BlockMask:
         self._fill("q", whole_reach_N + 1, reach_N + 1, also=at_N)
         self._fill("full_q", at_N + 1, whole_reach_N + 1)
 
+    def _load_both_ways(self, start_NB: Tensor, end_T: Tensor) -> None:
+        self.end_T.copy_(end_T)
+        end_NB = end_T.view(-1, BLOCK)
+        first_N, last_N = start_NB[:, 0] // BLOCK, (end_NB[:, -1] - 1) // BLOCK
+        whole_N, beyond_N = (start_NB[:, -1] + BLOCK - 1) // BLOCK, end_NB[:, 0] // BLOCK
+        # Without a whole block between, everything from the first to the last is a part.
+        none_N = beyond_N <= whole_N
+        whole_N = torch.where(none_N, last_N + 1, whole_N)
+        beyond_N = torch.where(none_N, last_N + 1, beyond_N)
+        before_N = whole_N - first_N
+        listed_NN = first_N[:, None] + self.at_N
+        behind_NN = beyond_N[:, None] + self.at_N - before_N[:, None]
+        parts_NN = torch.where(self.at_N < before_N[:, None], listed_NN, behind_NN)
+        for name in ("kv", "q"):
+            self._put(name, before_N + last_N + 1 - beyond_N, parts_NN)
+            self._fill(f"full_{name}", whole_N, beyond_N)
+
     def _fill(self, name: str, start_N: Tensor, end_N: Tensor, also: Tensor | None = None) -> None:
         """List for each block the blocks from start to end - 1, and then `also`."""
-        count, indices = self.lists[name]
         length_N = end_N - start_N
         listed_NN = start_N[:, None] + self.at_N
         if also is not None:
             listed_NN = torch.where(self.at_N < length_N[:, None], listed_NN, also[:, None])
             length_N = length_N + 1
+        self._put(name, length_N, listed_NN)
+
+    def _put(self, name: str, length_N: Tensor, listed_NN: Tensor) -> None:
+        count, indices = self.lists[name]
         count.copy_(length_N.view_as(count))
-        indices.copy_(listed_NN.clamp_(max=len(self.at_N) - 1).view_as(indices))
+        indices.copy_(listed_NN.clamp(min=0, max=len(self.at_N) - 1).view_as(indices))
 
 
 def sliding_windows(config: Any) -> tuple[int, ...]:
     """The sliding windows that layers of a model with this configuration ask for."""
     window = getattr(config, "sliding_window", None)
+    if window and config.model_type == "modernbert":
+        window += 1  # as its layers do: half a window to each side, the token itself not counted
     kinds = getattr(config, "layer_types", None) or ()
     return (window,) if window and "sliding_attention" in kinds else ()
 
@@ -304,8 +344,8 @@ def sliding_windows(config: Any) -> tuple[int, ...]:
 class Rows:
     """The attention of a model's packed rows on its device, made once for each row length that comes up."""
 
-    def __init__(self, config: Any, device: torch.device) -> None:
-        self.windows, self.device = sliding_windows(config), device
+    def __init__(self, config: Any, device: torch.device, causal: bool = True) -> None:
+        self.windows, self.device, self.causal = sliding_windows(config), device, causal
         self.kind = "flex" if device.type == "cuda" else "loop"
         self.made: dict[tuple[int, int], LoopRows | FlexRows] = {}
 
@@ -314,8 +354,7 @@ class Rows:
         next `load`."""
         key = pack.row_tokens, prefix
         if key not in self.made:
+            shape = pack.row_tokens, self.windows, self.device
             on_gpu = self.kind == "flex"
-            self.made[key] = (
-                FlexRows(pack.row_tokens, self.windows, self.device, prefix) if on_gpu else LoopRows(prefix)
-            )
+            self.made[key] = FlexRows(*shape, prefix, self.causal) if on_gpu else LoopRows(prefix, self.causal)
         return self.made[key].load(pack)

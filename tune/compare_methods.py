@@ -158,6 +158,7 @@ def _shared(
 ) -> Shared:
     """What is made once: tokens, the base model, and its evaluation, which a tuning that is there may hold already."""
     shared = Shared(out.parent / CACHE, Lender())
+    config = settle(config, run, notes)
     base = load_base(run, config, shared.cache, notes, progress, shared.load)
     for name in begun:
         check_hashes(out / name, read_lock(out / name).hashes, base.hashes)

@@ -17,7 +17,9 @@ from tune.errors import UserError
 from tune.runs import MANIFEST, Run
 from tune.settings import Settings, did_you_mean
 
-TINY = "tiny"
+TINY, TINY_BERT = "tiny", "tiny-bert"
+#: Models that are made on the spot: a decoder, and an encoder.
+TINIES = (TINY, TINY_BERT)
 
 
 def _targets(value: Any) -> Any:
@@ -41,8 +43,13 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    model: str = Field(TINY, min_length=1, description="a folder, a hub name, or tiny: a small model made on the spot")
+    model: str = Field(
+        TINY, min_length=1, description="a folder, a hub name, or tiny, tiny-bert: a small model made on the spot"
+    )
     method: str = Field("lora", description="what is trained (`tune methods`); full for the tiny model")
+    objective: Literal["sft", "classify", "regress"] | None = Field(
+        None, description="what is learnt: answers, or by a head labels or scores; classify for encoders, else sft"
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="decides new weights, the order of samples and dropout")
 
     lr: float | None = Field(None, gt=0, description="peak learning rate; the method's own where not given")
@@ -64,6 +71,10 @@ class Config(BaseModel):
     )
     pack: Annotated[int, Field(ge=8)] | None = Field(None, description="tokens a row; chosen by the plan if not given")
     loss: Literal["output", "all"] = Field("output", description="the tokens that are learnt: the answers', or all")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="classify: the share of a label spread over all")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="classify: balanced, so that rare labels weigh as much as frequent ones"
+    )
     system: str | None = Field(None, description="a system message for every sample; if not given, the samples' own")
 
     r: int = Field(16, ge=1, description="lora: the rank")
@@ -108,6 +119,11 @@ class Config(BaseModel):
     checkpointing: Switch = Field("auto", description="gradient checkpointing; auto: chosen by the plan")
     compile: Switch = Field("auto", description="torch.compile of each layer; auto: on a GPU, where it pays")
 
+    @property
+    def has_head(self) -> bool:
+        """Whether a head on the model learns labels or scores."""
+        return self.objective in ("classify", "regress")
+
 
 #: What the tiny model takes instead of the class's and the method's defaults. It is there to show the machinery in a
 #: minute: random weights learn next to nothing through adapters, and need large steps, but few of them.
@@ -137,7 +153,7 @@ def resolve(
     asked = _collect(settings, file, sets, flags, beside)
     config = _validate(settings)
     values = dict(settings.values)
-    if config is not None and config.model == TINY:
+    if config is not None and config.model in TINIES:
         values = _for_tiny(values, asked, notes)
     name = values.get("method", Config.model_fields["method"].default)
     if isinstance(name, str) and name not in METHODS:
@@ -146,7 +162,7 @@ def resolve(
     settings.check()
     method = METHODS[name]
     values = _under_its_name(method, values, asked)
-    lr = method.tiny_lr if values.get("model", TINY) == TINY else method.lr
+    lr = method.tiny_lr if values.get("model", TINY) in TINIES else method.lr
     own = {"lr": lr, "weight_decay": method.weight_decay, **method.own}
     values |= {key: value for key, value in own.items() if values.get(key) is None}
     if values.get("prompt_init") == "text" and "prompt_init" in method.keys and not values.get("prompt_text"):
@@ -207,7 +223,7 @@ def _for_tiny(values: dict[str, Any], asked: set[str], notes: list[str] | None) 
         result["method"] = own["method"]
         if notes is not None and said != own["method"]:
             notes.append(
-                f"model tiny: method {own['method']} instead of {said}, for random weights learn next to nothing "
+                f"model {values.get('model', TINY)}: method {own['method']} instead of {said}, for random weights learn next to nothing "
                 f"through adapters; --method {said} insists on it"
             )
     return result
@@ -241,8 +257,9 @@ def _note_unread(method: Any, asked: set[str], methods: Iterable[Any], notes: li
 def default_out(run: Run, config: Config, what: str | None = None) -> Path:
     """`tunings/<run>-<model>-<method>`, or `what` in the method's place; of the model's path or hub name only the last
     part, made safe for a file."""
-    model = config.model if config.model == TINY else Path(config.model).resolve().name
-    return Path("tunings") / "-".join(_safe(part) for part in (run.name, model, what or config.method))
+    model = config.model if config.model in TINIES else Path(config.model).resolve().name
+    parts = [run.name, model, what or config.method, *([config.objective] if config.has_head else [])]
+    return Path("tunings") / "-".join(map(_safe, parts))
 
 
 def _safe(name: str) -> str:

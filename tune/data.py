@@ -1,9 +1,9 @@
 """Samples as tokens: made once, written to memory-mapped files, found again by what decides their content.
 
 A folder of the cache is named by a hash of the split's bytes, the prompt, the tokenizer and the settings that matter,
-and holds `ids.bin` (int32), `learn.bin` (uint8), `offsets.npy`, `prompts.npy`, `rows.npy`, `corpora.npy` and
-`counts.json`. It is written aside and moved in when it is whole. Work goes in chunks, so memory doesn't grow with the
-split.
+and holds `ids.bin` (int32), `learn.bin` (uint8), `offsets.npy`, `prompts.npy`, `rows.npy`, `corpora.npy`,
+`labels.npy`, `seconds.npy` and `counts.json`. It is written aside and moved in when it is whole. Work goes in chunks,
+so memory doesn't grow with the split.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tune.prompt import Encoded
 if TYPE_CHECKING:
     from tune.config import Config
     from tune.prompt import Prompter
+    from tune.reader import Reader
     from tune.runs import Run
 
 #: Part of every key: changes when the same input would make other files.
@@ -61,6 +62,9 @@ class Tokens:
     Of a mixture, corpora holds the counts of each corpus up to truncated, and corpus_N which of them a sample is of.
     virtual: how many virtual tokens will stand before each sample in a row (tune/virtual.py); no other figure counts
     them.
+
+    With a head, label_N: each sample's class or score (float64), learnt in the place of its last token; second_N
+    (int32): where an encoder's second text begins, the sample's length where there is none. Else both are empty.
     """
 
     ids_L: np.ndarray
@@ -73,6 +77,13 @@ class Tokens:
     corpora: dict[str, dict[str, int]] = field(default_factory=dict)
     corpus_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int16))
     virtual: int = 0
+    label_N: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    second_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether a sample's label is learnt, not tokens."""
+        return len(self.label_N) > 0
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -102,7 +113,7 @@ class Tokens:
 def tokenise(
     run: Run,
     split: str,
-    prompter: Prompter,
+    prompter: Prompter | Reader,
     config: Config,
     cache: Path,
     report: Report | None = None,
@@ -132,7 +143,7 @@ def tokenise(
     return tokens
 
 
-def dump(run: Run, splits: Sequence[str], prompter: Prompter, config: Config, cache: Path, file: Path) -> int:
+def dump(run: Run, splits: Sequence[str], prompter: Prompter | Reader, config: Config, cache: Path, file: Path) -> int:
     """Write what is learnt as JSON lines {"id", "split", "tokens", "labels"}, labels[t] being tokens[t] where it is
     learnt and -100 elsewhere; returns the number of samples."""
     written = 0
@@ -165,11 +176,14 @@ def _without_gc() -> Iterator[None]:
             gc.enable()
 
 
-def _write(run: Run, split: str, prompter: Prompter, config: Config, folder: Path, report: Report | None) -> None:
+def _write(
+    run: Run, split: str, prompter: Prompter | Reader, config: Config, folder: Path, report: Report | None
+) -> None:
     """Tokenise a split into the files of a folder."""
     work = _Work(run, prompter, config)
     tally = Counter(dict.fromkeys(("answer_tokens", "unknown_tokens"), 0))
     sizes, prompts, rows, corpora = [np.zeros(1, np.int64)], [], [], []
+    labels, seconds = [np.zeros(0)], [np.zeros(0, np.int32)]
     with (folder / "ids.bin").open("wb") as ids_file, (folder / "learn.bin").open("wb") as learn_file:
         for numbers, places, encoded in work.chunks(run.rows(split)):
             ids, learn = _flat(encoded, config.loss)
@@ -184,6 +198,9 @@ def _write(run: Run, split: str, prompter: Prompter, config: Config, folder: Pat
             prompts.append(np.fromiter((sample.prompt for sample in encoded), np.int32, len(encoded)))
             rows.append(np.array(numbers, np.int32))
             corpora.append(np.array(places, np.int16))
+            with_head = [sample for sample in encoded if sample.label is not None]
+            labels.append(np.array([sample.label for sample in with_head], np.float64))
+            seconds.append(np.array([sample.second for sample in with_head], np.int32))
             tally["answer_tokens"] += int(learn.sum())
             if prompter.unk_id is not None:
                 tally["unknown_tokens"] += int((ids == prompter.unk_id).sum())
@@ -197,15 +214,23 @@ def _write(run: Run, split: str, prompter: Prompter, config: Config, folder: Pat
     np.save(folder / "prompts.npy", np.concatenate([np.zeros(0, np.int32), *prompts]))
     np.save(folder / "rows.npy", np.concatenate([np.zeros(0, np.int32), *rows]))
     np.save(folder / "corpora.npy", np.concatenate([np.zeros(0, np.int16), *corpora]))
+    np.save(folder / "labels.npy", np.concatenate(labels))
+    np.save(folder / "seconds.npy", np.concatenate(seconds))
     counts = {**work.counts(), **tally, "corpora": work.named()}
     (folder / COUNTS).write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
+
+
+def most_tokens(prompter: Prompter | Reader, config: Config) -> int:
+    """Tokens that a sample may have: max_length, or the positions of the model where it has fewer."""
+    return min(config.max_length, prompter.longest or config.max_length)
 
 
 class _Work:
     """Encodes samples chunk by chunk, leaves out what can't be learnt, and counts it."""
 
-    def __init__(self, run: Run, prompter: Prompter, config: Config) -> None:
+    def __init__(self, run: Run, prompter: Prompter | Reader, config: Config) -> None:
         self._run, self._prompter, self._config = run, prompter, config
+        self._most = most_tokens(prompter, config)
         self._longest = (0, "")
         self._places = {part.corpus: i for i, part in enumerate(run.parts)}
         none = dict.fromkeys(("kept", "read", *LEFT_OUT, "truncated"), 0)
@@ -247,7 +272,7 @@ class _Work:
         """The samples that can be learnt, with their line numbers and corpora."""
         numbers, places, kept = [], [], []
         for (number, sample), made in zip(labelled, encoded, strict=True):
-            fitted = self._fit(sample, made) if len(made.ids) > self._config.max_length else made
+            fitted = self._fit(sample, made) if len(made.ids) > self._most else made
             self._counts_of(sample)[fitted.refused or "kept"] += 1
             if not fitted.refused:
                 numbers.append(number)
@@ -261,7 +286,7 @@ class _Work:
         if self._config.too_long != "truncate_prompt":
             return Encoded([], refused="dropped")
         shorter: Sample | None = sample
-        while (excess := len(made.ids) - self._config.max_length) > 0:
+        while (excess := len(made.ids) - self._most) > 0:
             shorter = self._prompter.shorten(shorter, excess)
             if shorter is None:
                 return Encoded([], refused="dropped")
@@ -276,10 +301,11 @@ class _Work:
         if config.too_long == "error" and tokens:
             of = ", ".join(f"{name} {part['dropped']}" for name, part in self.named().items() if part["dropped"])
             which = f"{split} ({of})" if of else split
+            longer = "" if self._prompter.longest else f"--set max_length={tokens}, or "
             raise UserError(
                 f"{path}: {counts['dropped']} of {counts['read']} samples of {which} have more than "
-                f"max_length={config.max_length} tokens, the longest, {longest}, has {tokens}; "
-                f"--set max_length={tokens}, or --set too_long=drop, or --set too_long=truncate_prompt"
+                f"max_length={self._most} tokens, the longest, {longest}, has {tokens}; "
+                f"{longer}--set too_long=drop, or --set too_long=truncate_prompt"
             )
         if split == "train" and not counts["kept"]:
             left_out = ", ".join(f"{counts[reason]} {reason}" for reason in LEFT_OUT if counts[reason])
@@ -315,11 +341,11 @@ def _flat(encoded: Sequence[Encoded], loss: str) -> tuple[np.ndarray, np.ndarray
 # --- the cache
 
 
-def _key(run: Run, split: str, prompter: Prompter, config: Config) -> str:
+def _key(run: Run, split: str, prompter: Prompter | Reader, config: Config) -> str:
     """The hash of all that decides the tokens of a split: its bytes, the prompt, the tokenizer, the settings."""
     with run.file(split).open("rb") as stream:
         content = hashlib.file_digest(stream, "sha256").hexdigest()
-    settings = [config.max_length, config.too_long, config.loss]
+    settings = [most_tokens(prompter, config), config.too_long, config.loss]
     said = [FORMAT, content, prompter.sha256, prompter.tokenizer_sha256, prompter.vocab_size, settings]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
@@ -328,15 +354,18 @@ def _load(folder: Path, key: str) -> Tokens | None:
     """The tokens in a folder of the cache; None where there is none, or it is not whole."""
     try:
         counts = json.loads((folder / COUNTS).read_text(encoding="utf-8"))
-        names = ("offsets", "prompts", "rows", "corpora")
-        offsets, prompts, rows, corpus_N = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
+        names = ("offsets", "prompts", "rows", "corpora", "labels", "seconds")
+        arrays = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
+        offsets, prompts, rows, corpus_N, label_N, second_N = arrays
         corpora = counts.pop("corpora")
         ids, learn = _map(folder / "ids.bin", np.int32), _map(folder / "learn.bin", np.uint8)
     except (OSError, ValueError, KeyError):
         return None
     whole = len(ids) == len(learn) == int(offsets[-1])
     whole = whole and len(rows) == len(prompts) == len(corpus_N) == len(offsets) - 1
-    return Tokens(ids, learn, offsets, prompts, rows, counts, key, corpora, corpus_N) if whole else None
+    whole = whole and len(label_N) == len(second_N) and len(label_N) in (0, len(rows))
+    arrays = (ids, learn, offsets, prompts, rows, counts, key, corpora, corpus_N)
+    return Tokens(*arrays, label_N=label_N, second_N=second_N) if whole else None
 
 
 def _map(file: Path, kind: type) -> np.ndarray:

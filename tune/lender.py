@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from tune.config import TINY, Config
+from tune.config import TINIES, Config
 from tune.model import Loaded, load
 from tune.runs import Run
 
@@ -33,8 +33,9 @@ class Lender:
         self._forget_last()
         if config.method == "qlora":  # 4-bit weights are made while they are read, and don't leave the device
             return load(config, run)
-        # Tiny's weights and tokenizer are made of the seed and the run.
-        key = (config.model, *((config.seed, run.fingerprint) if config.model == TINY else ()))
+        # Tiny's weights and tokenizer are made of the seed and the run, a new head of the seed and the run's labels.
+        own = config.model in TINIES or config.has_head
+        key = (config.model, config.objective, *((config.seed, run.fingerprint) if own else ()))
         if key != self._key:
             self._kept = None
             kept = load(config, run)

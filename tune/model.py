@@ -15,9 +15,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from tune.config import TINIES, TINY_BERT
+from tune.encoders import family_of
 from tune.errors import UserError
-from tune.objectives import answer_losses, hidden_states, unwrapped
+from tune.methods.freeze import ABOVE
+from tune.objectives import answer_losses, head_logits, hidden_states, unwrapped
 from tune.pack import build_pack
+from tune.reader import head_settings
+from tune.runs import MIXTURE
 from tune.virtual import without_virtual
 
 if TYPE_CHECKING:
@@ -42,36 +47,125 @@ class Loaded:
     notes: list[str] = field(default_factory=list)
 
 
-def load(config: Config, run: Run, device: str | None = None) -> Loaded:
-    """Load (or, for `tiny`, make) the model: bf16 on a GPU, fp32 on a CPU.
+def load(config: Config, run: Run, device: str | None = None, words: dict[str, str] | None = None) -> Loaded:
+    """Load (or, for `tiny`, make) the model: bf16 on a GPU, fp32 on a CPU. With a head it is a classifier of `words`,
+    each label's word (the run's, if not given).
 
     Raises:
         UserError: there is no such model here, or it is not one that can be loaded.
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-    if config.model == "tiny":
-        from tune.tiny import tiny_model, tiny_tokenizer
+    head = head_settings(config, run.labels if words is None else words) if config.has_head else None
+    if config.model in TINIES:
+        from tune.tiny import tiny_bert_tokenizer, tiny_model, tiny_tokenizer
 
-        tokenizer = tiny_tokenizer(run)
-        model: Any = tiny_model(tokenizer, config.seed)
+        encoder = config.model == TINY_BERT
+        tokenizer = tiny_bert_tokenizer(run) if encoder else tiny_tokenizer(run)
+        model: Any = tiny_model(tokenizer, config.seed, head, encoder)
         model = model.to(device=place, dtype=dtype)
-        note = "tiny: a small model made on the spot from random weights; it shows the machinery, not quality"
-        return Loaded(model, tokenizer, "tiny", "tiny", place, [note])
+        made = f"{config.model}: a small model made on the spot from random weights"
+        notes = [f"{made}; it shows the machinery, not quality", *([NEW_HEAD] if head else [])]
+        return Loaded(model, tokenizer, config.model, "tiny", place, notes)
     kind = "folder" if Path(config.model).is_dir() else "hub"
     if kind == "folder":
         _check_folder(Path(config.model))
     else:
         _check_name(config.model)
     tokenizer = load_tokenizer(config.model)
+    if head is not None:
+        model = load_classifier(config.model, place, dtype, head, config.seed)
+        _settle_padding(model, tokenizer)
+        return Loaded(model, tokenizer, config.model, kind, place, [NEW_HEAD] if model.new_parts else [])
     # On a CPU, where adapters are merged, the weights stay what they are.
     model = load_model(config.model, place, dtype, in_4_bits=config.method == "qlora" and place.type == "cuda")
     return Loaded(model, tokenizer, config.model, kind, place)
 
 
-def check_method(config: Config) -> None:
+#: Said of a model with a head that no file held.
+NEW_HEAD = "the head is new: what the untuned model answers is chance"
+
+
+def _settle_padding(model: Any, tokenizer: Any) -> None:
+    """A decoder's classifier finds the last token of a padded text by its padding's id."""
+    if family_of(model) is None and model.config.get_text_config().pad_token_id is None:
+        pad = tokenizer.pad_token_id
+        model.config.get_text_config().pad_token_id = tokenizer.eos_token_id if pad is None else pad
+
+
+def settle(config: Config, run: Run, notes: list[str]) -> Config:
+    """The settings with their objective: where none was asked for, an encoder classifies and all else answers.
+
+    Raises UserError, before any weight is loaded, where the objective fits the model, the run or the other settings
+    badly.
+    """
+    from tune.encoders import INSTEAD, is_encoder, why_not
+
+    known = _known_config(config.model)
+    encoder = config.model == TINY_BERT or (known is not None and is_encoder(known))
+    objective = config.objective or ("classify" if encoder else "sft")
+    if encoder:
+        kind = known.model_type if known is not None else "bert"
+        if why := why_not(known) if known is not None else "":
+            raise UserError(f"model {config.model}: {kind} models can't be packed: {why}; take {INSTEAD}")
+        if objective == "sft":
+            raise UserError(
+                f"model {config.model}: is an encoder ({kind}) and can't write answers, so objective sft can't be; "
+                "take objective classify, or a causal model (Qwen3, Llama, Gemma)"
+            )
+        if config.objective is None:
+            notes.append(f"model {config.model}: is an encoder, so objective classify: a head learns the label")
+    config = config.model_copy(update={"objective": objective})
+    _check_objective(config, run, known)
+    return config
+
+
+def _check_objective(config: Config, run: Run, known: Any) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    name = config.objective
+    if name != "classify" and (config.label_smoothing or config.class_weights != "none"):
+        said = "label_smoothing" if config.label_smoothing else "class_weights"
+        raise UserError(f"{said}: is of objective classify, and this is {name}; leave it out")
+    if not config.has_head:
+        return
+    if run.task == MIXTURE:
+        raise UserError(
+            f"{run.path}: objective {name}: the corpora of a mixture have labels of their own, and there is one head; "
+            "take a run of one corpus, or a causal model with objective sft"
+        )
+    if name == "classify" and not run.labels:
+        raise UserError(
+            f"{run.path}: objective classify: a {run.task} run has no labels; take a pair or classification run, "
+            "or a causal model with objective sft"
+        )
+    if config.loss == "all":
+        raise UserError(f"loss: all is of texts, and objective {name} learns one label a sample; leave it out")
+    if config.method == "qlora":
+        raise UserError("method qlora: 4-bit weights under a head are not supported; take method lora")
+    if known is not None and type(known) not in AutoModelForSequenceClassification._model_mapping:
+        raise UserError(
+            f"model {config.model}: transformers has no classifier for {known.model_type} models; "
+            "take objective sft, or another model (Qwen3, Llama, Gemma, BERT)"
+        )
+
+
+def _known_config(name: str) -> Any:
+    """A model's configuration; None for one that is made on the spot, or where none can be loaded: what is wrong there
+    is said when the model is loaded."""
+    from transformers import AutoConfig
+
+    if name in TINIES:
+        return None
+    try:
+        return AutoConfig.from_pretrained(name, local_files_only=Path(name).is_dir() or _offline())
+    except Exception:  # whatever a damaged or missing file makes the libraries raise
+        return None
+
+
+def check_method(config: Config, run: Run | None = None) -> None:
     """Raise UserError where the settings' method can't work here or with the model's family, before any weight is
-    loaded. Whatever is wrong with the model itself is said when it is loaded."""
+    loaded. Whatever is wrong with the model itself is said when it is loaded. `run`: whose labels a head is of."""
     from tune.methods import METHODS, bare_model
 
     method = METHODS[config.method]
@@ -80,17 +174,20 @@ def check_method(config: Config) -> None:
             f"method {method.name}: needs {', '.join(missing)}, not installed here; "
             f"pip install {' '.join(missing)}, or take method lora"
         )
-    if method.needs and (config.model == "tiny" or not torch.cuda.is_available()):
+    if method.needs and (config.model in TINIES or not torch.cuda.is_available()):
         raise UserError(f"method {method.name}: 4-bit weights are for real models on a GPU; take method lora")
-    if config.model == "tiny":
+    known = _known_config(config.model)
+    if known is None:
         return
-    from transformers import AutoConfig
-
     try:
-        local = Path(config.model).is_dir()
-        bare = bare_model(AutoConfig.from_pretrained(config.model, local_files_only=local or _offline()))
+        bare = bare_model(known, head_settings(config, run.labels if run else {"0": "0", "1": "1"}))
     except Exception:  # whatever a damaged or missing file makes the libraries raise
         return
+    if config.has_head and family_of(bare) is None and not hasattr(bare, "score"):
+        raise UserError(
+            f"model {config.model}: {known.model_type}'s classifier is not a head called score on the last token; "
+            "take objective sft, or another model (Qwen3, Llama, Gemma, BERT)"
+        )
     method.prepare(bare, config)
 
 
@@ -126,8 +223,35 @@ def load_model(name: str, place: torch.device, dtype: torch.dtype, in_4_bits: bo
             f"model {name}: its files lack {len(wrong):,} of the weights, or hold other sizes of them ({wrong[0]}): "
             "it is cut off, or no causal language model; choose one that is whole"
         )
+    return model if in_4_bits else _placed(model, name, place)
+
+
+def load_classifier(
+    name: str, place: torch.device, dtype: torch.dtype, head: dict[str, Any] | None = None, seed: int = 0
+) -> Any:
+    """The classifier of a folder or hub name on its device; with `head`, the settings of its labels, what of it the
+    files don't hold is made from the seed and named in its `new_parts`. Raises UserError where it can't be loaded."""
+    from transformers import AutoModelForSequenceClassification
+
+    options: dict[str, Any] = {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model, found = _load(AutoModelForSequenceClassification, name, "model", **options, **(head or {}))
+    lacking = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
+    parts = sorted({part for key in lacking for part in ABOVE if f".{part}." in f".{key}"})
+    lost = [key for key in lacking if not any(f".{part}." in f".{key}" for part in ABOVE)]
+    if wrong := lost if head is not None else lacking:
+        raise UserError(
+            f"model {name}: its files lack {len(wrong):,} of the weights, or hold other sizes of them ({wrong[0]}): "
+            "it is cut off, or no such model; choose one that is whole"
+        )
+    model.new_parts = parts
+    return _placed(model, name, place)
+
+
+def _placed(model: Any, name: str, place: torch.device) -> Any:
     try:
-        return model if in_4_bits else model.to(place)
+        return model.to(place)
     except torch.OutOfMemoryError:
         size = sum(p.numel() * p.element_size() for p in model.parameters())
         raise UserError(
@@ -205,6 +329,8 @@ def probe(model: Any, tokens: Tokens, row_tokens: int, samples: int = 4) -> floa
         UserError: the model's attention doesn't pass through transformers' interface, so samples would see each other;
             or the loss taken from its hidden states is not the one of its own logits.
     """
+    if tokens.labelled:
+        return _probe_head(model, tokens, row_tokens, samples)
     causal, training = unwrapped(model), model.training
     fitting = np.cumsum(tokens.lengths[:samples]) <= row_tokens
     pack = build_pack(replace(tokens, virtual=0), np.flatnonzero(fitting), row_tokens).to(causal.device)
@@ -234,5 +360,34 @@ def probe(model: Any, tokens: Tokens, row_tokens: int, samples: int = 4) -> floa
         raise UserError(
             f"model {kind}: it changes its logits in a way that is not known here (its loss is {apart:.2g} off); "
             "choose another model"
+        )
+    return worst
+
+
+@torch.no_grad()
+def _probe_head(model: Any, tokens: Tokens, row_tokens: int, samples: int) -> float:
+    """Compare the logits of packed samples with those that the classifier's own forward pass makes one by one."""
+    core, training = unwrapped(model), model.training
+    fitting = np.flatnonzero(np.cumsum(tokens.lengths[:samples]) <= row_tokens)
+    pack = build_pack(replace(tokens, virtual=0), fitting, row_tokens).to(core.device)
+    family = family_of(core)
+    model.eval()
+    try:
+        with without_virtual(core):
+            packed_SC, alone = head_logits(model, pack), []
+            for start, end in zip(pack.bounds[: len(pack.samples)], pack.bounds[1:], strict=False):
+                inputs = {"input_ids": pack.ids_T[None, start:end]}
+                if family and family.types and core.config.type_vocab_size > 1:
+                    inputs["token_type_ids"] = pack.types_T[None, start:end]
+                alone.append(core(**inputs).logits[0].float())
+    finally:
+        model.train(training)
+    alone_SC = torch.stack(alone)
+    worst = float((packed_SC - alone_SC).norm() / alone_SC.norm().clamp(min=1e-6))
+    if not worst <= TOLERANCE[core.dtype]:  # NaN is no less wrong
+        raise UserError(
+            f"model {core.config.model_type}: its packed samples' labels are not those of one by one (error "
+            f"{worst:.2g}): its attention doesn't pass through transformers' AttentionInterface, or its head is "
+            "another; choose a model of another family (BERT, RoBERTa, ModernBERT, Qwen3)"
         )
     return worst

@@ -60,14 +60,16 @@ def round_up(tokens: int) -> int:
 class Pack:
     """One row: S samples side by side in T tokens, the rest padding.
 
-    ids_T: token ids. positions_T: positions, from 0 in each sample. start_T: where the token's sample begins in the
-    row (a padding token: itself). at_A: the A positions whose next token is learnt; target_A: that token;
-    sample_A: which of the row's samples it belongs to. virtual_V: the positions of virtual tokens, the same number
-    before each sample (ids_T holds any id there). bounds: 0, the end of each sample, and T if there is padding.
-    samples: the sample numbers. tokens: real tokens, without padding and virtual ones.
+    ids_T: token ids. types_T: token types (1 in the second text of a pair, of an encoder). positions_T: positions,
+    from 0 in each sample. start_T: where the token's sample begins in the row (a padding token: itself). at_A: the A
+    positions whose next token is learnt; target_A: that token; sample_A: which of the row's samples it belongs to.
+    With a head, the last token of each sample, and its label (float64). virtual_V: the positions of virtual tokens,
+    the same number before each sample (ids_T holds any id there). bounds: 0, the end of each sample, and T if there is
+    padding. samples: the sample numbers. tokens: real tokens, without padding and virtual ones.
     """
 
     ids_T: torch.Tensor
+    types_T: torch.Tensor
     positions_T: torch.Tensor
     start_T: torch.Tensor
     at_A: torch.Tensor
@@ -84,7 +86,7 @@ class Pack:
 
     @property
     def answers(self) -> int:
-        """How many tokens the row teaches."""
+        """How many tokens the row teaches; with a head, how many labels."""
         return len(self.at_A)
 
     @property
@@ -108,7 +110,27 @@ class Pack:
 def build_pack(tokens: Tokens, samples: np.ndarray, row_tokens: int, pad_id: int = 0) -> Pack:
     """The row that holds `samples` (numbers into `tokens`) in this order, the virtual tokens before each."""
     pieces = [tokens.sample(int(sample)) for sample in samples]
-    return pack_pieces(pieces, samples, row_tokens, pad_id, tokens.virtual)
+    pack = pack_pieces(pieces, samples, row_tokens, pad_id, tokens.virtual)
+    return _labelled(pack, tokens.label_N[samples], tokens.second_N[samples]) if tokens.labelled else pack
+
+
+def _labelled(pack: Pack, label_S: np.ndarray, second_S: np.ndarray) -> Pack:
+    """The row with a label for each sample instead of learnt tokens; second_S: where its second text begins."""
+    import torch
+
+    ends = np.array(pack.bounds[1 : len(pack.samples) + 1], dtype=np.int64)
+    starts = np.array(pack.bounds[: len(pack.samples)], dtype=np.int64)
+    types_T = np.zeros(pack.row_tokens, dtype=np.int64)
+    virtual = len(pack.virtual_V) // max(1, len(pack.samples))
+    for start, end, second in zip(starts, ends, second_S, strict=True):
+        types_T[start + virtual + second : end] = 1
+    return replace(
+        pack,
+        types_T=torch.from_numpy(types_T),
+        at_A=torch.from_numpy(ends - 1),
+        target_A=torch.from_numpy(np.asarray(label_S, dtype=np.float64)),
+        sample_A=torch.arange(len(ends)),
+    )
 
 
 def pack_pieces(
@@ -147,6 +169,7 @@ def pack_pieces(
     bounds = (0, *ends_S.tolist(), *([row_tokens] if used < row_tokens else []))
     return Pack(
         ids_T=torch.from_numpy(ids_T),
+        types_T=torch.zeros(row_tokens, dtype=torch.int64),
         positions_T=torch.from_numpy(positions_T),
         start_T=torch.from_numpy(start_T.astype(np.int32)),
         at_A=torch.from_numpy(learnt - 1),

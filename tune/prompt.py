@@ -42,12 +42,16 @@ class Encoded:
     A sample that can't be learnt has no ids, and `refused` says why: "empty" (no answer token), "special" (a special
     token in what is to be learnt would end the turn early), "rewritten" (the template changes the answer or an
     earlier turn).
+
+    With a head (tune/reader.py), label: the class or score; second: where an encoder's second text begins.
     """
 
     ids: list[int]
     learn: tuple[tuple[int, int], ...] = ()
     prompt: int = 0
     refused: str = ""
+    label: float | None = None
+    second: int = 0
 
 
 def make_prompter(
@@ -77,8 +81,11 @@ class Prompter:
     """Turns samples into ids and ids into answers. See the module; made by `make_prompter`.
 
     `end_id`: the token that ends an answer, learnt like the answer; `stop_ids`: where generation stops, `end_id`
-    first; `pad_id` may equal one of them: what is learnt is a matter of spans, never of ids.
+    first; `pad_id` may equal one of them: what is learnt is a matter of spans, never of ids. `longest`: tokens that a
+    text may have at most, where the model has positions for no more; never of a causal model's.
     """
+
+    longest: int | None = None
 
     def __init__(self, tokenizer: Any, model_config: Any, system: str | None, generation_config: Any) -> None:
         self.source = "tokenizer"

@@ -75,7 +75,7 @@ def sweep(
         raise UserError(f"{out}: is there and no sweep; it is left as it is: choose another --out")
     notes += settled
     lender, cache = Lender(), out.parent / CACHE
-    base = load_base(run, trials[0].config, cache, notes, progress, lender)
+    base = load_base(run, settle(trials[0].config, run, notes), cache, notes, progress, lender)
     samples = len(base.tokens["train"])
     rounds = _rounds([count_steps(samples, trial.config) for trial in trials])
     found = Sweep.of(run.name, trials, rounds, metric, str(out), grid.values, _made_of(base.hashes, trials, metric))

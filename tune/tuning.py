@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 from jingtiao.memory import parse_memory
 from tune.config import continued, default_out, resolve
 from tune.errors import UserError
+from tune.export import LABELS
 from tune.folder import begin, check_place, open_tuning, write_local
 from tune.lock import check_hashes, read_lock, write_lock
+from tune.results import write_json
 from tune.runs import open_run
 from tune.work import Notes, Report, Shared, Work, compiled, evaluated, evaluated_splits, prepare, show_plan, untuned
 
@@ -109,6 +111,7 @@ def _trained(
     from tune.export import load_tuned
     from tune.loop import train
     from tune.methods import METHODS
+    from tune.objectives import loss_of
     from tune.progress import Progress
 
     method, valid = METHODS[work.config.method], work.tokens.get("validation")
@@ -126,20 +129,25 @@ def _trained(
                 write_samples(work.model, work.prompter, work.run, work.config, out, event["step"], splits[0])
 
         train_tokens = work.tokens["train"]
-        result = train(work.model, train_tokens, valid, work.config, out, work.plan, resume=resume, report=report)
+        how: dict[str, Any] = {"loss_fn": loss_of(work.config, train_tokens), "resume": resume, "report": report}
+        result = train(work.model, train_tokens, valid, work.config, out, work.plan, **how)
     progress("saving")
-    save(work.model, work.tokenizer, method, out / method.folder)
+    labels = work.run.labels if work.config.has_head else None
+    save(work.model, work.tokenizer, method, out / method.folder, labels)
     return result
 
 
-def save(model: Any, tokenizer: Any, method: Any, folder: Path) -> None:
-    """The adapter or model, tokenizer and chat template beside it: whole, or not there at all."""
+def save(model: Any, tokenizer: Any, method: Any, folder: Path, labels: dict[str, str] | None = None) -> None:
+    """The adapter or model, tokenizer and chat template beside it, with a head also its `labels`: whole, or not there at
+    all."""
     import shutil
 
     aside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     method.save(model, aside)
     tokenizer.save_pretrained(aside)
+    if labels is not None:
+        write_json(aside / LABELS, labels)
     aside.rename(folder)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tune.attention import PREFIXED
+from tune.encoders import first_position, layers_of
 
 if TYPE_CHECKING:
     from tune.pack import Pack
@@ -92,7 +93,7 @@ class KeysAndValues(Virtual):
         """What of the decoder's input differs; the keys and values are left with the layers, where gradient
         checkpointing finds them once more."""
         self._put(causal)
-        return {"position_ids": pack.positions_T[None] + self.tokens}
+        return {"position_ids": pack.positions_T[None] + self.tokens + first_position(causal.config)}
 
     def prompted(self, causal: Any, ids_BS: Tensor, mask_BS: Tensor) -> dict[str, Tensor]:
         """What `generate` takes instead of a batch of prompts that are padded on the left."""
@@ -114,7 +115,8 @@ class KeysAndValues(Virtual):
         # In fp32 the MLP would cost more than it is worth: what it makes is rounded anyway.
         with torch.autocast(causal.device.type, dtype=causal.dtype, enabled=causal.dtype != torch.float32):
             vectors_PW = self.vectors().to(causal.dtype)
-        kv_PYKC = vectors_PW.view(self.tokens, 2 * len(layers), -1, layers[0].head_dim)
+        width = getattr(layers[0], "head_dim", None) or layers[0].attention_head_size
+        kv_PYKC = vectors_PW.view(self.tokens, 2 * len(layers), -1, width)
         # As PEFT lays them out: keys of the first layer, its values, keys of the second, …
         parts = kv_PYKC.permute(1, 2, 0, 3)[:, None].unbind()
         for attention, key_1KPC, value_1KPC in zip(layers, parts[::2], parts[1::2], strict=True):
@@ -122,9 +124,8 @@ class KeysAndValues(Virtual):
 
 
 def attentions(causal: Any) -> list[Any]:
-    """The attention of each layer of the decoder; layers without one (of state-space models) are left out."""
-    layers = getattr(causal.get_decoder(), "layers", ())
-    named = (module for layer in layers for module in layer.modules() if hasattr(module, "layer_idx"))
+    """The attention of each layer; layers without one (of state-space models) are left out."""
+    named = (module for layer in layers_of(causal) for module in layer.modules() if hasattr(module, "layer_idx"))
     return [module for module in named if type(module).__name__.endswith("Attention")]
 
 

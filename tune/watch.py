@@ -39,10 +39,14 @@ class Watch:
 
 
 def chance_loss(model: Any) -> float:
-    """The loss of blind guessing, ln V (nats); infinite, so that nothing is held against it, where V isn't known."""
+    """The loss of blind guessing, ln V (nats), of a classifier ln C; infinite, so that nothing is held against it,
+    where that isn't known."""
     config: Any = getattr(model, "config", None)
-    if config is None:
+    problem = getattr(config, "problem_type", None)
+    if config is None or problem == "regression":
         return math.inf
+    if problem is not None:
+        return math.log(config.num_labels)
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     return math.log(text.vocab_size)
 

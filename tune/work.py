@@ -74,6 +74,9 @@ def prepare(
 
     Raises UserError where one of these fails. Writes nothing but tokens, into `cache`.
     """
+    from tune.model import settle
+
+    config = settle(config, run, notes)
     base = load_base(run, config, cache, notes, progress, load)
     progress("planning")
     return _planned(base, config, memory, timing)
@@ -87,7 +90,8 @@ def load_base(
     progress: Report,
     load: Callable[[Config, Run], Loaded] | None = None,
 ) -> Base:
-    """Load the model and tokenise the run's splits; writes nothing but tokens, into `cache`.
+    """Load the model and tokenise the run's splits; writes nothing but tokens, into `cache`. The settings' objective
+    is settled (`tune.model.settle`).
 
     Raises UserError for a run without a train split, a method that can't work with the model, and what is wrong with
     either.
@@ -95,15 +99,15 @@ def load_base(
     from tune.data import tokenise
     from tune.model import check_method
     from tune.model import load as load_model
-    from tune.prompt import make_prompter
+    from tune.reader import make_reader
 
     if "train" not in run.splits:
         raise UserError(f"{run.path}: the run has no train split, so there is nothing to learn from")
     progress(f"loading {config.model}")
-    check_method(config)
+    check_method(config, run)
     loaded = (load or load_model)(config, run)
     model, tokenizer = loaded.model, loaded.tokenizer
-    prompter = make_prompter(tokenizer, model.config, config.system, getattr(model, "generation_config", None))
+    prompter = make_reader(tokenizer, model, config, run.labels)
     notes += [*loaded.notes, *prompter.notes]
     tokens = {}
     for split in run.splits:
@@ -179,15 +183,16 @@ def timed(model: Any, train: Tokens, plan: Plan, config: Config) -> Plan:
     """The plan with the seconds that training will take, after forward and backward of one real row, a few times."""
     import torch
 
-    from tune.objectives import sft_loss, unwrapped
+    from tune.objectives import loss_of, unwrapped
     from tune.pack import build_pack
     from tune.plan import timed as with_seconds
     from tune.timing import probe
 
+    loss_fn = loss_of(config, train)
     row = build_pack(train, first_row(train, plan, config), plan.pack).to(unwrapped(model).device)
 
     def run_row() -> None:
-        loss = sft_loss(model, row)
+        loss = loss_fn(model, row)
         loss.backward()
         float(loss.detach())  # waits for the device
         for parameter in model.parameters():
@@ -217,9 +222,10 @@ def _is_compilers(error: Exception) -> bool:
 @contextmanager
 def compiled(model: Any, plan: Plan) -> Iterator[None]:
     """Each layer compiled, where the plan says so; plain again afterwards: the shapes of generation keep changing."""
+    from tune.encoders import layers_of
     from tune.objectives import unwrapped
 
-    layers = unwrapped(model).get_decoder().layers
+    layers = layers_of(unwrapped(model))
     for layer in layers if plan.compile else ():
         layer.compile(dynamic=False, fullgraph=True)
     try:

@@ -28,13 +28,20 @@ METHODS: dict[str, Method] = {
 }
 
 
-def bare_model(model_config: Any) -> Any:
-    """The causal language model of a transformers config, without weights (on the device "meta")."""
-    import torch
-    from transformers import AutoModelForCausalLM
+def bare_model(model_config: Any, head: dict[str, Any] | None = None) -> Any:
+    """The causal language model of a transformers config, or with the settings of a `head` the classifier, without
+    weights (on the device "meta")."""
+    import copy
 
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    maker = AutoModelForCausalLM if head is None else AutoModelForSequenceClassification
+    model_config = copy.deepcopy(model_config)
+    for key, value in (head or {}).items():
+        setattr(model_config, key, value)
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(model_config)
+        return maker.from_config(model_config)
 
 
 def count_parameters(model_config: Any, config: Any) -> tuple[int, int]:

@@ -5,7 +5,8 @@
 `up` begins at zero, so that the untrained model is the base model. placement `houlsby`: after both (Houlsby et al.
 2019, arXiv:1902.00751); `pfeiffer`: after the feed-forward network only (Pfeiffer et al. 2020, arXiv:2005.00247).
 PEFT has no such method. The result is two files: adapter.json (size, placement, activation) and adapter.safetensors
-with the tensors `layers.N.self_attn.down`, `layers.N.self_attn.up`, `layers.N.mlp.down` and `layers.N.mlp.up`.
+with the tensors `layers.N.self_attn.down`, `layers.N.self_attn.up`, `layers.N.mlp.down` and `layers.N.mlp.up` (other
+names in an encoder: those of its modules), and a classifier's head under its own names behind `head.`.
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tune.encoders import layers_of
 from tune.errors import UserError
-from tune.methods.method import Method, unfit
+from tune.methods.method import Method, head_of, unfit
 
 SETTINGS, WEIGHTS = "adapter.json", "adapter.safetensors"
 ACTIVATION = "gelu"
-#: The linear layers whose outputs get an adapter, by placement.
-PLACES = {
-    "houlsby": (("self_attn", "o_proj"), ("mlp", "down_proj")),
-    "pfeiffer": (("mlp", "down_proj"),),
-}
+#: The linear layers whose outputs get an adapter (houlsby: both, pfeiffer: the second), of decoders, BERT's relatives
+#: and ModernBERT.
+PLACES = (
+    (("self_attn", "o_proj"), ("mlp", "down_proj")),
+    (("attention.output", "dense"), ("output", "dense")),
+    (("attn", "Wo"), ("mlp", "Wo")),
+)
+HEAD = "head."
 
 
 class Bottleneck(torch.nn.Module):
@@ -51,25 +56,38 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
     model.requires_grad_(False)
     for parent, name in _linears(model, config.placement):
         setattr(parent, name, Bottleneck(getattr(parent, name), config.bottleneck))
+    for parameter in _head(model).values():
+        parameter.requires_grad_(True)
     return model
 
 
+def _head(model: Any) -> dict[str, torch.nn.Parameter]:
+    """The parameters of a classifier's head by name; none of a causal model."""
+    parts = tuple(f"{name}." for name in head_of(model))
+    return {name: p for name, p in model.named_parameters() if parts and name.startswith(parts)}
+
+
 def _linears(model: Any, placement: str) -> list[tuple[Any, str]]:
-    found, layers = [], getattr(model.get_decoder(), "layers", ())
+    found, layers = [], layers_of(model)
     if not layers:
         raise unfit("adapter", model, "its layers are not called layers", "method lora")
+    known = next((places for places in PLACES if all(_linear(layers[0], *place) for place in places)), PLACES[0])
     for layer in layers:
-        for part, name in PLACES[placement]:
-            parent = getattr(layer, part, None)
-            if not isinstance(getattr(parent, name, None), torch.nn.Linear):
+        for part, name in known if placement == "houlsby" else known[1:]:
+            if not _linear(layer, part, name):
                 raise unfit("adapter", model, f"not every layer has a linear layer {part}.{name}", "method lora")
-            found.append((parent, name))
+            found.append((layer.get_submodule(part), name))
     return found
+
+
+def _linear(layer: Any, part: str, name: str) -> bool:
+    modules = dict(layer.named_modules())
+    return isinstance(getattr(modules.get(part), name, None), torch.nn.Linear)
 
 
 def adapters(model: Any) -> dict[str, Bottleneck]:
     """By the names that their tensors are saved under."""
-    layers = enumerate(model.get_decoder().layers)
+    layers = enumerate(layers_of(model))
     found = {f"layers.{i}.{name}": module for i, layer in layers for name, module in layer.named_modules()}
     return {name.rpartition(".")[0]: m for name, m in found.items() if isinstance(m, Bottleneck)}
 
@@ -79,7 +97,8 @@ def save(model: Any, folder: Path) -> None:
 
     found = adapters(model)
     tensors = {f"{name}.{part}": getattr(m, part) for name, m in found.items() for part in ("down", "up")}
-    placement = "houlsby" if any(name.endswith("self_attn") for name in found) else "pfeiffer"
+    tensors |= {f"{HEAD}{name}": parameter for name, parameter in _head(model).items()}
+    placement = "houlsby" if len(found) > len(layers_of(model)) else "pfeiffer"
     size = len(next(iter(found.values())).down)
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
@@ -99,6 +118,9 @@ def load(model: Any, folder: Path) -> Any:
     for name, module in adapters(model).items():
         module.down.data.copy_(tensors[f"{name}.down"])
         module.up.data.copy_(tensors[f"{name}.up"])
+    for name, parameter in model.named_parameters():
+        if (saved := tensors.get(f"{HEAD}{name}")) is not None:
+            parameter.data.copy_(saved)
     return model.requires_grad_(False)
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from tune.methods.method import Method, load_adapter, quietly, save_adapter, unfit
+from tune.methods.method import Method, load_adapter, quietly, save_adapter, task_of, unfit
 
 
 def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
     from peft import LNTuningConfig, get_peft_model
 
-    modules = model.named_modules()
-    norms = {name.rpartition(".")[2] for name, module in modules if type(module).__name__.endswith("Norm")}
+    modules = {name: type(module).__name__.endswith("Norm") for name, module in model.named_modules()}
+    norms = {name.rpartition(".")[2] for name, is_norm in modules.items() if is_norm}
     if not any(parameter.ndim == 1 for name, parameter in model.named_parameters() if name.split(".")[-2] in norms):
         raise unfit("ln", model, "its norms have no weights", "method ia3")
+    if any(name.rpartition(".")[2] in norms and not is_norm for name, is_norm in modules.items()):
+        norms = {name for name, is_norm in modules.items() if is_norm}  # ModernBERT's first layer has none there
     with quietly():
-        return get_peft_model(model, LNTuningConfig(task_type="CAUSAL_LM", target_modules=sorted(norms)))
+        return get_peft_model(model, LNTuningConfig(target_modules=sorted(norms), **task_of(model)))
 
 
 METHOD = Method(

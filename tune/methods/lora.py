@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, library
 
 from tune.errors import UserError
-from tune.methods.method import Method, load_adapter, save_adapter
+from tune.methods.method import Method, load_adapter, save_adapter, task_of
 
 
 def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
@@ -29,7 +29,7 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
         wrapped = get_peft_model(
             model,
             LoraConfig(
-                task_type="CAUSAL_LM",
+                **task_of(model),
                 r=config.r,
                 lora_alpha=config.alpha,
                 lora_dropout=config.dropout,

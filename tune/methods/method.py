@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from tune.errors import UserError
 
 #: How a method trains, which decides what memory it takes (tune/memory.py).
@@ -55,6 +57,18 @@ class Method:
 def unfit(method: str, model: Any, why: str, instead: str) -> UserError:
     """The error of a method that can't work with a family of models; `instead`: the nearest thing that does."""
     return UserError(f"method {method}: can't work with {model.config.model_type} models: {why}; take {instead}")
+
+
+def head_of(model: Any) -> list[str]:
+    """The modules of a classifier that are new and learn with every method; none of a causal model."""
+    names = [name for name in ("classifier", "score") if isinstance(getattr(model, name, None), torch.nn.Module)]
+    return [*names, *getattr(model, "new_parts", ())] if names else []
+
+
+def task_of(model: Any) -> dict[str, Any]:
+    """What PEFT has to know of the model's task: its type, and with a head the modules that learn as they are."""
+    head = head_of(model)
+    return {"task_type": "SEQ_CLS", "modules_to_save": head} if head else {"task_type": "CAUSAL_LM"}
 
 
 def save_adapter(model: Any, folder: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tune.methods import prompt
+from tune.methods.method import task_of
 from tune.virtual import Embeddings, install
 
 
@@ -17,7 +18,7 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
 
     prompt.check(model, "p_tuning")
     settings = PromptEncoderConfig(
-        task_type="CAUSAL_LM",
+        **task_of(model),
         num_virtual_tokens=config.virtual_tokens,
         encoder_reparameterization_type=config.encoder.upper(),
         encoder_hidden_size=config.encoder_hidden,

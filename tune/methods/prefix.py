@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tune.methods.method import Method, load_adapter, save_adapter, unfit
+from tune.encoders import family_of
+from tune.methods.method import Method, load_adapter, save_adapter, task_of, unfit
 from tune.virtual import KeysAndValues, attentions, install
 
 #: Width of the MLP, as in the paper's table-to-text experiments.
@@ -23,7 +24,7 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
     _check(model, config.method)
     projected = config.method == "prefix"
     settings = PrefixTuningConfig(
-        task_type="CAUSAL_LM",
+        **task_of(model),
         num_virtual_tokens=config.virtual_tokens,
         prefix_projection=projected,
         encoder_hidden_size=config.encoder_hidden or ENCODER_HIDDEN if projected else None,  # pyright: ignore
@@ -33,6 +34,9 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
 
 def _check(model: Any, name: str) -> None:
     """Every layer has an attention, with keys and values of one shape and of its own."""
+    family = family_of(model)
+    if family and not family.prefix:
+        raise unfit(name, model, "its attention takes no keys and values from before", "method lora, or prompt")
     config, layers = model.config.get_text_config(), attentions(model)
     if len(layers) != config.num_hidden_layers:
         raise unfit(name, model, "not every layer has an attention", "a model with one (Qwen3, Llama, Gemma)")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tune.errors import UserError
-from tune.methods.method import Method, load_adapter, save_adapter, unfit
+from tune.methods.method import Method, load_adapter, save_adapter, task_of, unfit
 from tune.virtual import Embeddings, install
 
 
@@ -18,7 +18,7 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
 
     check(model, "prompt")
     settings = PromptTuningConfig(
-        task_type="CAUSAL_LM",
+        **task_of(model),
         num_virtual_tokens=config.virtual_tokens,
         prompt_tuning_init="SAMPLE_VOCAB" if config.prompt_init == "vocabulary" else "RANDOM",
     )
@@ -32,6 +32,10 @@ def check(model: Any, name: str) -> None:
     """Whether a model takes embeddings in the place of ids."""
     if getattr(model.config.get_text_config(), "hidden_size_per_layer_input", 0):
         raise unfit(name, model, "its layers look words up by their ids, and virtual tokens have none", "method lora")
+    if getattr(model.config, "embedding_size", model.config.hidden_size) != model.config.hidden_size:
+        raise unfit(
+            name, model, "its words are narrower than its layers, which PEFT doesn't know", "method p_tuning_v2"
+        )
 
 
 def _ids(text: str | None, tokenizer: Any) -> list[int]:

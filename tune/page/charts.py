@@ -53,9 +53,9 @@ def intervals(metrics: dict[str, Figures], baselines: dict[str, dict[str, Any]])
         shapes.append(text(x, bottom + 15, f"{value}", "dim", "middle"))
     y = 0.0
     for name, figures in rows:
-        shapes.append(text(0, y + 12, name))
+        shapes.append(text(0, y + 12, name, "over"))
         said = " → ".join(show_figure(name, f).partition(" ")[0] for f in figures.values())
-        shapes.append(text(WIDTH, y + 12, said, "dim", "end"))
+        shapes.append(text(WIDTH, y + 12, said, "dim over", "end"))
         y += _LABEL
         for model, figure in figures.items():
             if figure is not None:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
+
 from tune.config import TINY, Config
 from tune.curve import LOG_FROM, points, running_mean, thin
 from tune.errors import UserError
@@ -28,7 +30,7 @@ Row = dict[str, Any]
 #: Rows shown of each kind and section, and on the whole page.
 SHOWN, SHOWN_IN_ALL = 12, 240
 #: Characters that are shown of a prompt and of an answer; accepted answers that are.
-PROMPT, ANSWER, REFERENCES = 600, 300, 3
+PROMPT, ANSWER, REFERENCES = 420, 300, 3
 #: Columns of a distribution.
 COLUMNS = 10
 #: Points of a line on the page.
@@ -152,7 +154,8 @@ def _outcome(base: float, tuned: float, by: str) -> str:
 
 
 def _labels(part: Run, sides: Sequence[Sequence[Row]]) -> Report:
-    """Rows of each true label by the label that was answered ("" for none), and what follows for each class."""
+    """Rows of each true label by the label that was answered ("" for none); majority: what the tuned model's accuracy
+    is above that of always giving the most frequent label."""
     from tune.metrics import Scored
 
     codes = list(part.labels)
@@ -161,7 +164,17 @@ def _labels(part: Run, sides: Sequence[Sequence[Row]]) -> Report:
         scored = Scored([r["prediction"] for r in rows], [r["references"] for r in rows], None, part.labels)
         pairs = Counter(zip(scored.gold, (label or "" for label in scored.predicted), strict=True))
         told[model] = {gold: {said: pairs[gold, said] for said in [*codes, ""]} for gold in codes}
+        told["majority"] = _above_majority(scored.gold, scored.predicted)  # of the tuned model, which comes last
     return told
+
+
+def _above_majority(gold: Sequence[str], predicted: Sequence[str | None]) -> dict[str, float]:
+    """The accuracy of some labels less that of always giving the most frequent one, with the paired interval."""
+    from tune.metrics.bootstrap import interval, mean
+
+    most = max(sorted(set(gold)), key=list(gold).count)
+    gains = [[(said == right) - (most == right)] for said, right in zip(predicted, gold, strict=True)]
+    return interval(np.array(gains, dtype=np.float64), mean(0))
 
 
 def class_figures(
