@@ -223,8 +223,8 @@ def _for_tiny(values: dict[str, Any], asked: set[str], notes: list[str] | None) 
         result["method"] = own["method"]
         if notes is not None and said != own["method"]:
             notes.append(
-                f"model {values.get('model', TINY)}: method {own['method']} instead of {said}, for random weights learn next to nothing "
-                f"through adapters; --method {said} insists on it"
+                f"model {result.get('model', TINY)}: method {own['method']} instead of {said}, for random weights "
+                f"learn next to nothing through adapters; --method {said} insists on it"
             )
     return result
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
-from tune.config import TINY, Config
+from tune.config import TINIES, Config
 from tune.curve import LOG_FROM, points, running_mean, thin
 from tune.errors import UserError
 from tune.model_card import Facts, prompt_frame
@@ -65,7 +65,7 @@ def measure(facts: Facts, *, rows: bool = True) -> Report:
         "name": facts.folder.resolve().name,
         "config": facts.config,
         "folder": METHODS[facts.config.method].folder,
-        "tiny": facts.config.model == TINY,
+        "tiny": facts.config.model in TINIES,
         "evaluated": names,
         "sections": found,
         "curve": curve(facts.steps),
@@ -280,7 +280,7 @@ def settings(config: Config) -> list[tuple[str, Any, Any]]:
 
     method = METHODS[config.method]
     others = {key for one in METHODS.values() for key in one.keys} - set(method.keys)
-    lr = method.tiny_lr if config.model == TINY else method.lr
+    lr = method.tiny_lr if config.model in TINIES else method.lr
     defaults = {key: field.default for key, field in Config.model_fields.items()}
     defaults |= {"lr": lr, "weight_decay": method.weight_decay, **method.own, **dict(method.fixed)}
     values = {key: getattr(config, key) for key in Config.model_fields}
