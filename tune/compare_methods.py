@@ -22,7 +22,7 @@ from jingtiao.memory import parse_memory
 from tune.checkpoint import newest
 from tune.compare import compare
 from tune.compare_page import MethodComparison, write_page
-from tune.config import TINIES, Config, default_out, resolve
+from tune.config import Config, default_out, own_lr, resolve
 from tune.errors import UserError
 from tune.folder import CHECKPOINTS, begin, read_local
 from tune.lender import Lender
@@ -122,9 +122,7 @@ def _choose(run: Run, names: str, asked: dict[str, Any], notes: list[str]) -> tu
     notes += [f"left out: {why}" for why in wrong.values()]
     if all(said.values()):  # a setting that none of them reads
         notes += said[chosen[0]]
-    own = {
-        name: METHODS[name].tiny_lr if config.model in TINIES else METHODS[name].lr for name, config in configs.items()
-    }
+    own = {name: own_lr(METHODS[name], config.model) for name, config in configs.items()}
     if any(config.lr != own[name] for name, config in configs.items()):
         notes.append(f"every method learns at the lr that was given, {next(iter(configs.values())).lr:g}, not its own")
     return configs, wrong
