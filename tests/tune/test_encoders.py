@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from rows_of_tokens import ENCODERS, Labelled, labelled_tokens, small_classifier
 
-from tune.encoders import family_of
+from tune.encoders import family_of, layers_of
 from tune.errors import UserError
+from tune.memory import Setting, Shape, saved_bytes
 from tune.methods import METHODS
 from tune.objectives import (
     cut_at_samples,
@@ -135,3 +137,32 @@ def test_every_method_with_a_head_packs_as_peft_does_one_by_one(family: str, met
     unwrapped(model).gradient_checkpointing_enable({"use_reentrant": False})
     head_loss(model, pack).backward()
     assert_near(gradients(model), wanted)
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "ia3", "adapter", "p_tuning_v2", "ln"])
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_the_plan_counts_what_autograd_keeps_of_a_layer(family: str, method: str) -> None:
+    if (family, method) in UNFIT:
+        return
+    tokens, model = labelled_tokens([32] * 8), prepared(family, method)
+    cut_at_samples(model)
+    core = unwrapped(model)
+    layer, held, inside = layers_of(core)[1], dict[int, int](), [False]
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        place = tensor.untyped_storage().data_ptr()
+        if inside[0] and place not in weights:
+            held[place] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    layer.register_forward_pre_hook(lambda *_: inside.__setitem__(0, True))
+    layer.register_forward_hook(lambda *_: inside.__setitem__(0, False))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        head_loss(model, build_pack(tokens, np.arange(8), 256))
+    shape = Shape.of(core.config, total=1, trainable=1)
+    kinds = {"lora": "lora", "p_tuning_v2": "prefix"}
+    setting = Setting(256, 8, kinds.get(method, method), dtype=4, device="cpu", rank=4, bottleneck=8, prefix=5)
+    planned = 256 * saved_bytes(shape, replace(setting, length=32.0))
+    # ModernBERT's window makes a mask for each sample, which the plan leaves out, as a decoder's.
+    assert planned / sum(held.values()) == pytest.approx(1, abs=0.15 if method == "p_tuning_v2" else 0.08)
