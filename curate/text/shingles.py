@@ -145,9 +145,12 @@ def jaccard(texts: pl.Series, n: int, one: Index, other: Index) -> NDArray[np.fl
     import numpy as np
 
     found = np.empty(len(one))
-    # Texts that the pairs name, each cut into n-grams once; a long list of pairs is worked on in parts.
-    for begin in range(0, len(one), _BLOCK):
-        a, b = one[begin : begin + _BLOCK], other[begin : begin + _BLOCK]
+    # Texts that the pairs name, each cut into n-grams once; pairs of many characters are worked on in parts.
+    length = texts.str.len_chars().to_numpy().astype(np.int64)
+    part = np.cumsum(length[one] + length[other]) // (2 * PIECE)
+    bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(one)]
+    for begin, end in pairwise(bounds if len(one) else ()):
+        a, b = one[begin:end], other[begin:end]
         named, where = np.unique(np.concatenate([a, b]), return_inverse=True)
         shingles = shingle(texts.gather(named), n)
         a, b = where[: len(a)], where[len(a) :]

@@ -32,6 +32,9 @@ def test_jaccard(texts: list[str], n: int, data: st.DataObject) -> None:
     i, j = (np.array(side, dtype=np.int64) for side in zip(*pairs, strict=True))
     expected = [near_by_hand.jaccard(texts[a], texts[b], n) for a, b in pairs]
     assert jaccard(pl.Series(texts), n, i, j).tolist() == expected
+    with pytest.MonkeyPatch.context() as patch:  # a few pairs at a time
+        patch.setattr(shingles, "PIECE", data.draw(st.integers(1, 60)))
+        assert jaccard(pl.Series(texts), n, i, j).tolist() == expected
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
