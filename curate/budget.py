@@ -26,10 +26,10 @@ BASE = 250 << 20
 UNDER_WAY = 150 << 20
 #: Bytes a row of the key table comes to while rows are judged: so many times its columns.
 JUDGED = 2
-#: What near_dedup takes a row: some of its own, so many bytes a band, and such a share of its texts (those of pairs are
-#: compared). Measured on lines of `benchmarks/near.py`, 300,000 to a million of them, from the peaks of resident
-#: memory: 105 bytes a row at a threshold of 0.9 (7 bands), 225 at 0.8 (14), 490 at 0.5 (24); of texts eight lines
-#: long 755 at 0.8.
+#: What near_dedup takes a row: some of its own, so many bytes a band, and such a share of its texts, since those of
+#: pairs are compared. Measured on lines of `benchmarks/near.py`, 300,000 to a million of them, from the peaks of
+#: resident memory: 105 bytes a row at a threshold of 0.9 (7 bands), 225 at 0.8 (14), 490 at 0.5 (25); of texts eight
+#: lines long 755 at 0.8.
 NEAR, NEAR_BAND, NEAR_TEXT = 100, 16, 0.6
 
 
