@@ -74,13 +74,16 @@ def side_by_side(function: Callable[[T], R], items: Iterator[T], workers: int) -
 
 
 def in_passing(prepare: Callable[[], object]) -> None:
-    """Call `prepare` in a thread, for something that is remembered; an error shows where the thing is then used."""
+    """Call `prepare` in a thread, for something that is remembered; an error shows where the thing is then used.
+
+    Python waits for it before it ends: a library must not be half imported while everything is taken apart.
+    """
 
     def work() -> None:
         with suppress(Exception):
             prepare()
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work).start()
 
 
 class Behind:

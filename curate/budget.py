@@ -24,9 +24,13 @@ SLICE_BYTES = 16 << 20
 #: What a run takes beside its rows: the interpreter and the libraries, and slices on their way, by how many at a time.
 BASE = 250 << 20
 UNDER_WAY = 150 << 20
-#: Bytes a row of the key table comes to while rows are judged: so many times its columns; more to find what is near.
+#: Bytes a row of the key table comes to while rows are judged: so many times its columns.
 JUDGED = 2
-NEAR = 400
+#: What near_dedup takes a row: some of its own, so many bytes a band, and such a share of its texts, since those of
+#: pairs are compared. Measured on lines of `benchmarks/near.py`, 300,000 to a million of them, from the peaks of
+#: resident memory: 105 bytes a row at a threshold of 0.9 (7 bands), 225 at 0.8 (14), 490 at 0.5 (25); of texts eight
+#: lines long 755 at 0.8.
+NEAR, NEAR_BAND, NEAR_TEXT = 100, 16, 0.6
 
 
 @dataclass(frozen=True)
@@ -56,25 +60,38 @@ def share_out(
 ) -> Budget:
     """The budget of a run over `source`. `memory`: bytes that were asked for, else what the machine can give;
     `columns`: u64 columns of the key table; `rows`: those of a slice. Raises UserError where the keys can't fit."""
-    row = JUDGED * 8 * columns + (NEAR if recipe.step("near_dedup") else 0)
+    bands = _bands(recipe)
+    row = JUDGED * 8 * columns + (NEAR + NEAR_BAND * bands if bands else 0)
     total = sum(source.infos[file.path].bytes for file in source.files)
     if total < LARGE and memory is None:
         return Budget(1 << 62, row, MEMORY, workers, {})
     memory = memory or free_memory()
     slices: dict[int, int] = {}
-    expected = 0
+    expected = longest = 0
     for file in source.files:
         info = source.infos[file.path]
         if info.bytes >= LARGE and not info.problem:
             size = _row_bytes(recipe, file, info)
             expected += info.bytes // size
             slices[file.number] = max(1, min(rows, SLICE_BYTES // size))
+            longest = max(longest, size)
+    row += int(NEAR_TEXT * longest) if bands else 0
     expected = expected if limit is None else min(expected, limit * len(SPLITS))
     Budget(memory, row, 0, workers, slices).check(expected)
     left = memory - BASE - expected * row
     workers = max(1, min(workers, left // UNDER_WAY))
     store = min(MEMORY, (left - workers * UNDER_WAY) // 2)
     return Budget(memory, row, store if total <= store else 0, workers, slices)
+
+
+def _bands(recipe: Recipe) -> int:
+    """How many bands near_dedup keeps of a text; 0 where it looks for nothing."""
+    use = recipe.step("near_dedup")
+    if use is None or use.options.threshold == "off":
+        return 0
+    from curate.text.minhash import banding
+
+    return banding(use.step.module.threshold_of(use.options, recipe.family))[0]
 
 
 def _row_bytes(recipe: Recipe, file: File, info: FileInfo) -> int:

@@ -362,6 +362,8 @@ def choose_reader(recipe: Recipe, file: File, info: FileInfo) -> tuple[str, Any]
                 f"{file.name}: is {info.encoding}, which {' and '.join(names)} can't read: reader rows can"
             )
         return found, READERS[found]
+    if READERS[names[0]].any_text:
+        return names[0], READERS[names[0]]
     head = ""
     for block in () if info.problem else read_blocks(file.path, info, HEAD):
         head += block

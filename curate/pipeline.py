@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 #: Rows a slice.
 SLICE_ROWS = 65_536
 #: What slices on disk look like: with another number, none that an older version left is gone on from.
-LAYOUT = 1
+LAYOUT = 2
 
 
 def curate_recipe(
@@ -75,6 +76,8 @@ def curate_recipe(
     with ExitStack() as stack:
         work = stack.enter_context(work_folder(place))
         report("reading the source")
+        if force or not place.exists():  # else it may be up to date
+            in_passing(partial(_load, recipe))
         source = open_recipe_source(recipe, sources, work.source)
         used = versions.of(recipe, source)
         chosen = {"seed": seed, "limit": limit, "lang": lang}
@@ -100,7 +103,6 @@ def curate_recipe(
         local.end_records()
 
         report("writing")
-        in_passing(prepare)
         written = write_slices(recipe, context, templates, local, state, tally, run, Store(work.keys, budget.store))
         options = {
             **chosen,
@@ -112,6 +114,17 @@ def curate_recipe(
         result = finish(recipe, templates, source, local, state, written, tally, run, place, sha, options)
         result.notes += export(run.folder, formats, report)
         return result
+
+
+def _load(recipe: Recipe) -> None:
+    """What a run needs later and takes a while to load, while the source is looked at: the segmenter's dictionary,
+    NumPy, the card's templates."""
+    segment = recipe.step("segment")
+    if segment is not None and segment.options.as_ != "off" and segment.options.engine == "rjieba":
+        import rjieba  # noqa: F401
+    import numpy  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+    prepare()
 
 
 def token_counter(recipe: Recipe) -> TokenCounter | None:

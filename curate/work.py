@@ -20,6 +20,8 @@ from tempfile import TemporaryDirectory, gettempdir
 from curate.types import UserError
 
 MANIFEST = "manifest.json"
+#: What the system says of a full disk, or of a user's share of one that is used up.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Work:
@@ -88,7 +90,7 @@ def work_folder(place: Path) -> Iterator[Work]:
     """The work folder of a run at `place`, this process's alone; removed in the end, whatever happens.
 
     Only after Ctrl-C do slices that are on disk stay, as they do when the process is killed: the same command goes on
-    from them. Raises UserError where another process is at work on the same place.
+    from them. Raises UserError where another process is at work on the same place, and where the disk is full.
     """
     place = place.absolute()
     above = next(folder for folder in place.parents if folder.exists())
@@ -117,8 +119,13 @@ def work_folder(place: Path) -> Iterator[Work]:
             stop.args = (f"interrupted; {kept}, and the same command goes on from there",)
         work.clear(slices=False)
         raise
-    except BaseException:
+    except BaseException as error:
         work.clear(slices=work.claimed)
+        if isinstance(error, OSError) and error.errno in _FULL:  # only writing meets it, and mostly it names no file
+            raise UserError(
+                f"{error.filename or place.parent}: no space left on device; make room there, or name a folder on "
+                "another disk with --out"
+            ) from error
         raise
     finally:
         os.close(lock)

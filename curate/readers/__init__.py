@@ -22,12 +22,13 @@ __all__ = ["READERS", "ReadOptions", "Reader"]
 class Reader:
     """`fits`: is the head (first ~64 KiB of text) in this layout?  `read`: the records, block by block.
 
-    `binary` are the kinds of files it reads that are no text (`curate.binary.KINDS`).
+    `binary` are the kinds of files it reads that are no text (`curate.binary.KINDS`). With `any_text` every head fits.
     """
 
     fits: Callable[[str], bool]
     read: Callable[[File, FileInfo, ReadOptions, int], Iterator[Records]]
     binary: tuple[str, ...] = ()
+    any_text: bool = False
 
 
 _READERS: dict[str, Reader] = {
@@ -38,7 +39,7 @@ _READERS: dict[str, Reader] = {
     "parallel": Reader(parallel.fits, parallel.read),
     "blocks": Reader(blocks.fits, blocks.read),
     "dialogue": Reader(dialogue.fits, dialogue.read),
-    "folders": Reader(folders.fits, folders.read),
+    "folders": Reader(folders.fits, folders.read, any_text=True),
     "nlu": Reader(nlu.fits, nlu.read),
     "file_label": Reader(file_label.fits, file_label.read),
     "rows": Reader(rows.fits, rows.read, tuple(KINDS)),

@@ -1,7 +1,8 @@
 """How much of a file is worked on at once: rows too large for any use are rejects, blocks of large rows are cut.
 
 The steps take up to forty times the bytes of what they work on (a word is an object), so one text of 200 MB would cost
-gigabytes. Where a block is cut never shows in a run's bytes.
+gigabytes. And a small file in one block would keep one core at work while the others look on. Where a block is cut
+never shows in a run's bytes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from curate.types import File, ReadReject, Records
 ROW_BYTES = 16 << 20
 #: Bytes of the rows that are worked on together, but for the last of them.
 BLOCK_BYTES = 16 << 20
+#: Files up to this size come in one block mostly, which is cut into parts for several cores: four at most, since each
+#: has a cost of its own, and none much below this many bytes of rows.
+SMALL_FILE = 8 << 20
+PARTS, PART_BYTES = 4, 1 << 20
 
 _Read = Callable[[File, FileInfo, ReadOptions, int], Iterator[Records]]
 
@@ -29,21 +34,23 @@ def bounded(read: _Read) -> _Read:
     @wraps(read)
     def reading(file: File, info: FileInfo, options: ReadOptions, block_rows: int) -> Iterator[Records]:
         for records in read(file, info, options, block_rows):
-            yield from _within(records)
+            size = int(records.frame.estimated_size())
+            parts = min(PARTS, size // PART_BYTES) if info.bytes <= SMALL_FILE else 1
+            yield from _within(records, size, min(BLOCK_BYTES, size // max(1, parts) + 1))
 
     return reading
 
 
-def _within(records: Records) -> Iterator[Records]:
-    """One block, or several smaller ones without the rows that are too long."""
+def _within(records: Records, size: int, most: int) -> Iterator[Records]:
+    """One block of `size` bytes, or several of `most` without the rows that are too long."""
     frame = records.frame
-    if frame.estimated_size() <= min(ROW_BYTES, BLOCK_BYTES):
+    if size <= min(ROW_BYTES, most):
         yield records
         return
     sizes = frame.select(pl.sum_horizontal(_bytes(name, dtype) for name, dtype in frame.schema.items())).to_series()
     long = sizes > ROW_BYTES
     rejects = sorted([*records.rejects, *_too_long(frame.filter(long))], key=lambda reject: reject.rid)
-    parts = frame.filter(~long).with_columns(part=sizes.filter(~long).cum_sum() // BLOCK_BYTES)
+    parts = frame.filter(~long).with_columns(part=sizes.filter(~long).cum_sum() // most)
     pieces = [piece.drop("part") for piece in parts.partition_by("part", maintain_order=True)] or [frame.clear()]
     counts = records.counts
     for piece, after in zip(pieces, [*pieces[1:], None], strict=True):

@@ -28,6 +28,8 @@ _BITS, _PACKED = 21, 3
 _NONE = 1 << 63
 #: Elements of a matrix that is worked on at a time: half a megabyte, which stays in the processor's cache.
 _BLOCK = 1 << 16
+#: N-grams that are made at a time, for the same reason.
+_PASS = 1 << 15
 #: Characters of texts that are cut into n-grams at a time.
 PIECE = 1 << 20
 
@@ -82,18 +84,22 @@ def shingle(texts: pl.Series, n: int) -> Shingles:
         texts, length = texts.str.pad_end(n, "\0"), np.maximum(length, n)
     joined = texts.str.join("").item() if len(texts) else ""
     points = np.frombuffer(joined.encode("utf-32-le"), np.uint32).astype(np.uint64)
-    places = max(0, len(points) - n + 1)
-    grams = points[:places].copy()
-    for k in range(1, n):
-        following = points[k : places + k]
-        if n <= _PACKED:
-            grams <<= np.uint64(_BITS)
-            grams |= following
-        else:
-            grams *= np.uint64(0x9E3779B97F4A7C15)
-            grams += following
-    if n > _PACKED:
-        grams = mix(grams) >> np.uint64(1)
+    grams = np.empty(max(0, len(points) - n + 1), np.uint64)
+    # A part at a time, which stays in the processor's cache while it is gone through n times.
+    for begin in range(0, len(grams), _PASS):
+        part = grams[begin : begin + _PASS]
+        end = begin + len(part)
+        part[:] = points[begin:end]
+        for k in range(1, n):
+            following = points[begin + k : end + k]
+            if n <= _PACKED:
+                part <<= np.uint64(_BITS)
+                part |= following
+            else:
+                part *= np.uint64(0x9E3779B97F4A7C15)
+                part += following
+        if n > _PACKED:
+            part[:] = mix(part) >> np.uint64(1)
     return Shingles(grams, np.cumsum(length) - length, length - n + 1)
 
 
@@ -139,9 +145,12 @@ def jaccard(texts: pl.Series, n: int, one: Index, other: Index) -> NDArray[np.fl
     import numpy as np
 
     found = np.empty(len(one))
-    # Texts that the pairs name, each cut into n-grams once; a long list of pairs is worked on in parts.
-    for begin in range(0, len(one), _BLOCK):
-        a, b = one[begin : begin + _BLOCK], other[begin : begin + _BLOCK]
+    # Texts that the pairs name, each cut into n-grams once; pairs of many characters are worked on in parts.
+    length = texts.str.len_chars().to_numpy().astype(np.int64)
+    part = np.cumsum(length[one] + length[other]) // (2 * PIECE)
+    bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(one)]
+    for begin, end in pairwise(bounds if len(one) else ()):
+        a, b = one[begin:end], other[begin:end]
         named, where = np.unique(np.concatenate([a, b]), return_inverse=True)
         shingles = shingle(texts.gather(named), n)
         a, b = where[: len(a)], where[len(a) :]

@@ -73,3 +73,20 @@ def test_sizes() -> None:
         with pytest.raises(UserError, match="write a size like 16GB"):
             parse_memory(text)
     assert 0 < free_memory() < 1 << 50
+
+
+def test_what_near_duplicates_cost(corpus: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing where none are looked for; more the more bands a threshold needs, and the longer the texts are."""
+    monkeypatch.setattr(budget, "LARGE", 0)
+
+    def needs(step: Any, share: float = budget.NEAR_TEXT) -> float:
+        monkeypatch.setattr(budget, "NEAR_TEXT", share)
+        recipe = recipe_file(tmp_path / "near", "classification", ["normalise", step])
+        said = told((recipe, corpus[1]), tmp_path / "run", memory=1000)
+        return float(said.partition(" rows need ")[2].partition("GB")[0])
+
+    monkeypatch.setattr(budget, "BASE", 0)
+    monkeypatch.setattr(budget, "UNDER_WAY", 10**9)  # sizes are said to a tenth of a GB
+    monkeypatch.setattr(budget, "NEAR_BAND", 10**5)
+    off, high, low = (needs({"near_dedup": {"threshold": threshold}}) for threshold in ("off", 0.9, 0.8))
+    assert off < high < low < needs({"near_dedup": {"threshold": 0.8}}, share=10**4)

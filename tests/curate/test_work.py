@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -361,3 +362,15 @@ def test_a_run_that_cannot_be_written_to(bench: Bench) -> None:
             curate(bench.recipe, bench.run, f"train={bench.source}", seed=5, force=True)
     finally:
         bench.place.chmod(0o755)
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    """What the system says of a write names no file; one that it does name is told."""
+    place = tmp_path / "runs" / "x"
+    for named, told in ((None, place.parent), (str(tmp_path / "some.slice"), tmp_path / "some.slice")):
+        with pytest.raises(UserError) as full, work_folder(place) as work:
+            work.run.mkdir()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), named)
+        (line,) = full.value.messages
+        assert line.startswith(f"{told}: no space left on device; make room there")
+        assert list(tmp_path.iterdir()) == []

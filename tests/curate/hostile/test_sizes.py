@@ -55,6 +55,23 @@ def test_blocks_keep_to_their_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert largest <= 2000 + 100
 
 
+def test_a_small_file_is_shared_out_in_a_few_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for several cores, but not so many that their own cost shows; a large file comes in blocks anyway."""
+    path = tmp_path / "train.tsv"
+    path.write_text(rows_of(500) + "坏行\n" + rows_of(500), encoding="utf-8")
+    options = ReadOptions("pair", {"0": "不同", "1": "相同"})
+    file = File(path, path.name, "train", 0)
+    (whole,) = READERS["table"].read(file, sniff(path), options, 10_000)
+    monkeypatch.setattr(bounds, "PART_BYTES", 1000)
+    parts = list(READERS["table"].read(file, sniff(path), options, 10_000))
+    assert 1 < len(parts) <= bounds.PARTS
+    assert pl.concat([part.frame for part in parts]).equals(whole.frame)
+    assert [reject for part in parts for reject in part.rejects] == whole.rejects
+    assert max(len(part.frame) for part in parts) < 2 * 1000 / bounds.PARTS
+    monkeypatch.setattr(bounds, "SMALL_FILE", 1000)
+    assert len(list(READERS["table"].read(file, sniff(path), options, 10_000))) == 1
+
+
 HUGE = "字" * 66_000_000
 LONG_LINES: dict[str, tuple[str, str, str, int]] = {
     "a cell of a TSV": ("lcqmc", "train.tsv", ROWS * 3 + "%s\t好\t1\n" + ROWS, 1),

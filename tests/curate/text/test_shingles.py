@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.text import shingles
+from curate.text.hashing import mix_int
 from curate.text.shingles import jaccard, pieces, set_sizes, shingle
 
 TEXT = st.text(alphabet="甲乙丙丁ab1𠀀", max_size=40)
@@ -31,6 +32,9 @@ def test_jaccard(texts: list[str], n: int, data: st.DataObject) -> None:
     i, j = (np.array(side, dtype=np.int64) for side in zip(*pairs, strict=True))
     expected = [near_by_hand.jaccard(texts[a], texts[b], n) for a, b in pairs]
     assert jaccard(pl.Series(texts), n, i, j).tolist() == expected
+    with pytest.MonkeyPatch.context() as patch:  # a few pairs at a time
+        patch.setattr(shingles, "PIECE", data.draw(st.integers(1, 60)))
+        assert jaccard(pl.Series(texts), n, i, j).tolist() == expected
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
@@ -49,6 +53,22 @@ def test_short_texts_are_one_ngram() -> None:
     found = shingle(pl.Series(["", "甲", "甲乙", "甲乙丙"]), 3)
     assert found.count.tolist() == [1, 1, 1, 1]
     assert len(set(found.grams[found.start].tolist())) == 4
+
+
+@settings(max_examples=40)
+@given(TEXTS, st.integers(4, 16), st.integers(1, 9))
+def test_the_number_of_an_ngram_is_its_formula(texts: list[str], n: int, at_a_time: int) -> None:
+    """Horner's rule, then splitmix64: in however many parts they are made, so that runs of two versions agree."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shingles, "_PASS", at_a_time)
+        found = shingle(pl.Series(texts), n)
+    for text, start, count in zip(texts, found.start, found.count, strict=True):
+        chars = [ord(char) for char in text.ljust(n, "\0")]
+        for k in range(count):
+            number = 0
+            for char in chars[k : k + n]:
+                number = (number * 0x9E3779B97F4A7C15 + char) & (1 << 64) - 1
+            assert int(found.grams[start + k]) == mix_int(number) >> 1
 
 
 @settings(max_examples=40)
