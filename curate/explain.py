@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from curate.card.draw import sample_text
-from curate.card.words import meaning
+from curate.card.meanings import meaning
+from curate.history import History
 from curate.naming import placed, row_prefixes
 from curate.preview import record_text
-from curate.run import read_local, read_manifest
-from curate.types import RID_BITS, SPLITS, File, UserError
+from curate.run import read_manifest
+from curate.types import SPLITS, UserError
 from curate.work import passing_folder
 from jingtiao.markdown import clip, visible
 
 #: Rows that were rejected in favour of this one: so many are named.
 _SHOWN = 5
-#: Longer texts are not compared character by character.
-_COMPARED = 10_000
+#: Longer texts are not compared character by character, and of texts less alike than this it would tell nothing.
+_COMPARED, _ALIKE = 10_000, 0.6
 
 
 def explain(run: Path, name: str) -> str:
@@ -41,12 +42,13 @@ def explain(run: Path, name: str) -> str:
         raise UserError(_unknown(run, manifest, name))
     parts = [("", visible(name)), *_outcome(manifest, name, sample, rejected)]
     with passing_folder() as work:
-        recipe, story = _history(run, manifest, name, work)
-    parts += story
-    if rejected is not None:
-        if not any(label == "read" for label, _ in story) and rejected["fields"] is not None:
-            parts.append(("record", _fields_text(rejected["fields"])))
-        parts += _because(run, rejected, recipe)
+        history = History(run, manifest, work)
+        story = _story(history, manifest, name)
+        parts += story
+        if rejected is not None:
+            if not any(label == "read" for label, _ in story) and rejected["fields"] is not None:
+                parts.append(("record", _fields_text(rejected["fields"])))
+            parts += _because(run, rejected, history)
     if others:
         parts.append(("stands for", "\n".join(others[:_SHOWN] + [f"… {len(others)} in all"] * (len(others) > _SHOWN))))
     if sample is not None:
@@ -100,7 +102,8 @@ def _outcome(
 ) -> list[tuple[str, str]]:
     parts = []
     if rejected is not None:
-        alike = f", similarity {rejected['score']:.2f}" if rejected["score"] is not None else ""
+        how = "coverage" if rejected["reason"].startswith("covers_") else "similarity"
+        alike = f", {how} {rejected['score']:.2f}" if rejected["score"] is not None else ""
         parts.append(("rejected", f"by {rejected['step']}: {_reason(rejected['reason'])}{alike}"))
     if sample is not None:
         came = name.removeprefix(f"{manifest['recipe']['name']}/").split("/")[0]
@@ -115,38 +118,64 @@ def _outcome(
 
 
 def _reason(reason: str) -> str:
-    return f"{reason} ({meaning(reason, 'en')})"
+    said = meaning(reason, "en")
+    return reason if said == reason else f"{reason} ({said})"
 
 
-def _because(run: Path, rejected: dict[str, Any], recipe: Any) -> list[tuple[str, str]]:
-    """The rows that this one was rejected for, down to the one that was written."""
+def _because(run: Path, rejected: dict[str, Any], history: History) -> list[tuple[str, str]]:
+    """The rows that this one was rejected for, down to the one that was written; of the first, where it differs."""
     parts = []
     seen = {rejected["id"]}
     name = rejected["kept_id"]
     while name is not None and name not in seen:
-        seen.add(name)
         sample, other, _ = _find(run, name)
+        record = _record(history, name, sample, other)
+        told = "(its text was not kept)" if record is None else record_text(record)
         if sample is not None:
-            text = f"{name}, written to {sample['split']}.jsonl\n{_sample_fields(sample)}"
+            parts.append(("because of", f"{name}, written to {sample['split']}.jsonl\n{told}"))
         elif other is not None:
-            text = f"{name}, itself rejected by {other['step']}: {other['reason']}\n{_fields_text(other['fields'])}"
+            parts.append(("because of", f"{name}, itself rejected by {other['step']}: {other['reason']}\n{told}"))
         else:
-            text = f"{name}, which is not in this run folder"
-        parts.append(("because of", text))
+            parts.append(("because of", f"{name}, which is not in this run folder"))
+        if len(seen) == 1 and record is not None and rejected["fields"] and rejected["reason"] != "swapped":
+            parts += _differences(rejected["fields"], record)
+        seen.add(name)
         name = other["kept_id"] if other is not None else None
     if rejected["step"] == "label_conflict":
         parts += [
-            ("because of", f"{row['id']}\n{_fields_text(row['fields'])}") for row in _rivals(run, rejected, recipe)
+            ("because of", f"{row['id']}\n{_fields_text(row['fields'])}") for row in _rivals(run, rejected, history)
         ]
-    return parts
+    return parts + (_benchmark(rejected, history) if rejected["step"] == "decontaminate" else [])
 
 
-def _sample_fields(sample: dict[str, Any]) -> str:
-    """The record behind a sample as far as its meta tells, else the sample itself."""
-    fields = sample["meta"].get("fields")
-    if fields is None:
-        return sample_text(sample)
-    return record_text({**fields, "label": sample["meta"].get("label") or None})
+def _record(
+    history: History, name: str, sample: dict[str, Any] | None, rejected: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """A row as the judgements saw it: from the run folder where that has it, else read again."""
+    if rejected is not None and rejected["fields"] is not None and "raw" not in rejected["fields"]:
+        return rejected["fields"]
+    if sample is not None and "fields" in sample["meta"]:
+        return {**sample["meta"]["fields"], "label": sample["meta"].get("label") or None}
+    try:
+        return history.passage(name).cleaned
+    except (UserError, OSError):
+        return None if sample is None else {"sample": sample_text(sample)}
+
+
+def _benchmark(rejected: dict[str, Any], history: History) -> list[tuple[str, str]]:
+    """The text of a benchmark that this row was rejected for."""
+    from curate.steps.decontaminate import met
+
+    try:
+        use = history.recipe.step("decontaminate")
+        found = None if use is None else met(rejected["fields"], use.options, history.recipe.family)
+    except (UserError, OSError):
+        return []
+    if found is None:
+        return []
+    file, row, fields = found
+    text = ("because of", f"{file}, text {row:,} (counted from 0)\n{record_text(fields)}")
+    return [text, *_differences(rejected["fields"], fields)]
 
 
 def _fields_text(fields: dict[str, Any] | None) -> str:
@@ -157,9 +186,13 @@ def _fields_text(fields: dict[str, Any] | None) -> str:
     return record_text(fields)
 
 
-def _rivals(run: Path, rejected: dict[str, Any], recipe: Any) -> list[dict[str, Any]]:
+def _rivals(run: Path, rejected: dict[str, Any], history: History) -> list[dict[str, Any]]:
     """The other rows of a label conflict: the same key and another label, rejected with this one."""
-    if recipe is None or (use := recipe.step("label_conflict")) is None:
+    try:
+        recipe = history.recipe
+    except UserError:
+        return []
+    if (use := recipe.step("label_conflict")) is None:
         return []
     from curate.lazy import pl
     from curate.steps.label_conflict import columns
@@ -184,70 +217,28 @@ def _rivals(run: Path, rejected: dict[str, Any], recipe: Any) -> list[dict[str, 
 # ---- what the source says
 
 
-def _history(run: Path, manifest: dict[str, Any], name: str, work: Path) -> tuple[Any, list[tuple[str, str]]]:
-    """The recipe, and the row as it was read and after each leading step, from the source itself."""
-    from curate.pipeline import open_recipe_source
-    from curate.recipefile import load_recipe
-
-    local = read_local(run)
-    recipe = None
+def _story(history: History, manifest: dict[str, Any], name: str) -> list[tuple[str, str]]:
+    """The row as it was read and after each leading step, from the source itself."""
     try:
-        if "recipe" not in local or "sources" not in local:
-            raise UserError("local.json doesn't say where the source was")
-        overrides = local.get("overrides", manifest["recipe"]["overrides"]).items()
-        recipe = load_recipe(local["recipe"], [f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in overrides])
-        source = open_recipe_source(recipe, local["sources"], work)
-        prefix, _, row = name.partition("#")[0].rpartition("/")
-        file = next((file for file in source.files if file.prefix == prefix), None)
-        if file is None:
-            raise UserError(f"the source has no file for {prefix} any more")
-        info = source.infos[file.path]
-        known = {(entry["split"], entry["file"], entry.get("member")): entry for entry in manifest["sources"]}
-        entry = known.get((file.split, file.name, file.member))
-        partner = source.infos[file.partner].sha256 if file.partner else None
-        if entry is None or (entry["sha256"], entry.get("target", {}).get("sha256")) != (info.sha256, partner):
-            raise UserError(f"{file.name} has changed since the run")
-        story = _steps(recipe, manifest["seed"], file, info, int(row))
-        if recipe.sha256 != manifest["recipe"]["sha256"]:
-            story.append(("note", "the recipe file has changed since the run; the steps shown are today's"))
-        return recipe, [("file", f"{file.name}, data row {int(row):,} (counted from 0, header not counted)"), *story]
+        passage = history.passage(name)
     except (UserError, OSError) as error:
         said = error.messages[0] if isinstance(error, UserError) else str(error)
-        return recipe, [("source", f"not read again, so what the steps changed isn't shown: {said}")]
-
-
-def _steps(recipe: Any, seed: int, file: File, info: Any, row: int) -> list[tuple[str, str]]:
-    """The row as it was read, then what each local step changed or said."""
-    from curate.lazy import pl
-    from curate.trace import context_of, kept, read_rows, trace
-    from curate.veil import veil_of
-
-    rid = file.number << RID_BITS | row
-    for records in read_rows(recipe, file, info, row + 1, block=32_768):
-        for reject in records.rejects:
-            if reject.rid == rid:
-                return [("read", f"line {reject.line}: {clip(reject.raw)}")]
-        frame = records.frame.filter(pl.col("rid") == rid)
-        if len(frame):
-            break
-    else:
-        raise UserError(f"{file.name} has no row {row}")
-    context = context_of(recipe, seed)
-    names = list(context.task.fields)
-    hide = veil_of(recipe) or (lambda rows: rows)
-    before = hide(frame).select(names).row(0, named=True)
-    parts = [("read", record_text(before))]
-    for stage in trace(recipe, context, file, frame):
+        return [("source", f"not read again, so what the steps changed isn't shown: {said}")]
+    parts = [("file", f"{passage.file.name}, data row {passage.row:,} (counted from 0, header not counted)")]
+    if passage.unread is not None:
+        return [*parts, ("read", f"line {passage.unread.line}: {clip(passage.unread.raw)}")]
+    parts.append(("read", record_text(passage.read)))
+    before = passage.read
+    for stage, after in passage.stages:
         said = [f"{action} {_reason(reason)}" for _, action, reason in stage.said.iter_rows()]
-        after = hide(stage.rows).select(names).row(0, named=True)
         changed = {field: value for field, value in after.items() if value != before[field]}
         text = [_changed_text(field, before[field], value) for field, value in changed.items()]
         if stage.step == "redact_pii" and stage.counts:
             text.append(_counted(stage.counts))
         parts.append((stage.step, "\n".join([*text, *said]) or "nothing changed"))
         before = after
-        if not len(kept(stage)):
-            break
+    if history.recipe.sha256 != manifest["recipe"]["sha256"]:
+        parts.append(("note", "the recipe file has changed since the run; the steps shown are today's"))
     return parts
 
 
@@ -261,13 +252,32 @@ def _changed_text(field: str, before: Any, after: Any) -> str:
         return f"{field}: {record_text({'': after}).removeprefix(': ')}"
     if max(len(before), len(after)) > _COMPARED:
         return f"{field}: {clip(after)}  (changed; too long to show where)"
+    return f"{field}: {_spots(before, after)}"
+
+
+def _spots(before: str, after: str) -> str:
+    """The places in which two texts differ."""
     spots = []
     for kind, i, j, k, m in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if kind != "equal":
             spots.append(
                 f"…{before[max(0, i - 8) : i]}[{clip(before[i:j], 40)} → {clip(after[k:m], 40)}]{before[j : j + 8]}…"
             )
-    return f"{field}: " + "  ".join(spots[:5]) + (f"  ({len(spots)} places)" if len(spots) > 5 else "")
+    return "  ".join(spots[:5]) + (f"  ({len(spots)} places)" if len(spots) > 5 else "")
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, str]]:
+    """Where two records differ, if they are alike enough to tell."""
+    told = []
+    for field, text in one.items():
+        there = other.get(field)
+        if not isinstance(text, str) or not isinstance(there, str) or text == there:
+            continue
+        if max(len(text), len(there)) > _COMPARED:
+            continue
+        if difflib.SequenceMatcher(None, text, there, autojunk=False).ratio() >= _ALIKE:
+            told.append(f"{field}: {_spots(text, there)}")
+    return [("difference", "\n".join(told))] if told else []
 
 
 # ---- ids

@@ -8,6 +8,7 @@ and dark. To a screen reader it is its title: its numbers stand in a table besid
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,15 +18,18 @@ from jingtiao.numbers import count
 WIDTH = 360
 #: Height of a bar with its label above it, and of a histogram's columns.
 _ROW, _COLUMNS = 34, 132
+#: Height of the columns where several histograms stand one under the other, and room at the end of the axis for what
+#: lies beyond it.
+_LOW, _BEYOND = 64, 26
 #: Letters are 12 px high; narrow ones take about this part of it in width.
 _SIZE, _NARROW = 12, 0.56
 
 STYLE = (
     "svg{background:#fdfcfa;font:12px system-ui,'PingFang SC','Microsoft YaHei','Noto Sans CJK SC',sans-serif}"
-    "text{fill:#1d1c1a}.dim{fill:#5f5b54}.main{fill:#2f5277}.gone{fill:#b0432c}.track{fill:#e6e2da}"
-    ".axis{stroke:#8b867c}.mark{stroke:#b0432c;stroke-dasharray:3 3}"
-    "@media(prefers-color-scheme:dark){svg{background:#17181b}text{fill:#e8e5de}.dim{fill:#aba69c}.main{fill:#8fb3db}"
-    ".gone{fill:#e98a72}.track{fill:#33353a}.axis{stroke:#7d7a73}.mark{stroke:#e98a72}}"
+    "text{fill:#1d1c1a;stroke:#fdfcfa;stroke-width:3px;paint-order:stroke}.dim{fill:#5f5b54}.main{fill:#2f5277}"
+    ".gone{fill:#b0432c}.track{fill:#e6e2da}.axis{stroke:#8b867c}.mark{stroke:#b0432c;stroke-dasharray:3 3}"
+    "@media(prefers-color-scheme:dark){svg{background:#17181b}text{fill:#e8e5de;stroke:#17181b}.dim{fill:#aba69c}"
+    ".main{fill:#8fb3db}.gone{fill:#e98a72}.track{fill:#33353a}.axis{stroke:#7d7a73}.mark{stroke:#e98a72}}"
 )
 
 
@@ -103,41 +107,69 @@ def bars(rows: list[Bar], whole: int | None = None) -> Chart:
 
 def histogram(binned: dict[str, Any], marks: list[tuple[str, int]]) -> Chart:
     """Columns of `bins.histogram`, and dashed lines at the values in `marks` that are within reach."""
-    width, rows, over = binned["width"], binned["rows"], binned["over"]
-    columns = [*rows, *([over] if over else [])]
-    step = WIDTH / (len(columns) + (0.5 if over else 0))
-    reach, top = width * len(rows), 34
-    bottom = top + _COLUMNS
-    most = max(columns) or 1
-    chart = Chart(bottom + 20)
-    for index, n in enumerate(columns):
-        beyond = index == len(rows)
-        left = step * (index + (0.5 if beyond else 0))
-        span = f"≥{count(reach)}" if beyond else f"{count(width * index)}–{count(width * (index + 1) - 1)}"
-        height = max(_COLUMNS * n / most, 1) if n else 0
-        hint = f"{span if width > 1 or beyond else count(index)}: {count(n)}"
-        kind = "dim" if beyond else "main"
-        chart.shapes.append(rect(left + 0.5, bottom - height, step - 1, height, kind, hint))
-        if beyond:
-            chart.shapes.append(text(WIDTH, bottom + 15, span, "dim", "end"))
-    chart.shapes.append((f'<line class="axis" x1="0" x2="{WIDTH}" y1="{bottom}" y2="{bottom}"/>', ""))
-    chart.shapes += _ticks(
-        width, len(rows), step, bottom + 15, WIDTH - (text_width(f"≥{count(reach)}") + 8 if over else 0)
-    )
-    free = [0.0, 0.0]  # where the two lines of labels are taken up to
-    for name, value in sorted(marks, key=lambda mark: mark[1]):
-        at = step * value / width
-        if value >= reach:
-            continue
-        label = f"{name} {count(value)}"
-        right = at + text_width(label) + 6 > WIDTH
-        begin = at - text_width(label) - 4 if right else at + 4
-        line = next((i for i in (0, 1) if begin >= free[i]), 1)
-        free[line] = begin + text_width(label) + 6
-        head = 12 + 14 * line
-        chart.shapes.append((f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{head - 10}" y2="{bottom}"/>', ""))
-        chart.shapes.append(text(at - 4 if right else at + 4, head, label, "dim", "end" if right else "start"))
+    return histograms([("", binned, marks)])
+
+
+def histograms(rows: Sequence[tuple[str | Both, dict[str, Any], list[tuple[str, int]]]]) -> Chart:
+    """A histogram a row under its label, all along one axis; each row's columns are as high as there is room."""
+    reach = max(binned["width"] * len(binned["rows"]) for _, binned, _ in rows)
+    unit = (WIDTH - (_BEYOND if any(binned["over"] for _, binned, _ in rows) else 0)) / reach
+    chart = Chart(0)
+    for label, binned, marks in rows:
+        if label:
+            chart.shapes.append(text(0, chart.height + 12, label))
+        head = chart.height + (16 if label else 0)
+        bottom = head + 34 + (_COLUMNS if len(rows) == 1 else _LOW)
+        chart.shapes += [*_columns(binned, unit, head + 34, bottom), *_marks(binned, marks, unit, head, bottom)]
+        chart.height = bottom + 20
+    _, last, _ = max(rows, key=lambda row: row[1]["width"] * len(row[1]["rows"]))
+    _, lowest, _ = rows[-1]
+    until = WIDTH - (text_width(_beyond(lowest)) + 8 if lowest["over"] else 0)
+    chart.shapes += _ticks(last["width"], len(last["rows"]), unit * last["width"], chart.height - 5, until)
     return chart
+
+
+def _beyond(binned: dict[str, Any]) -> str:
+    return f"≥{count(binned['width'] * len(binned['rows']))}"
+
+
+def _columns(binned: dict[str, Any], unit: float, top: float, bottom: float) -> list[Shape]:
+    width, rows, over = binned["width"], binned["rows"], binned["over"]
+    step, most = unit * width, max(*rows, over) or 1
+    shapes = []
+
+    def column(left: float, wide: float, n: int, span: str, kind: str) -> None:
+        height = max((bottom - top) * n / most, 1) if n else 0
+        shapes.append(rect(left, bottom - height, wide, height, kind, f"{span}: {count(n)}"))
+
+    for index, n in enumerate(rows):
+        span = f"{count(width * index)}–{count(width * (index + 1) - 1)}" if width > 1 else count(index)
+        column(step * index + step / 20, step * 0.9, n, span, "main")
+    if over:
+        column(WIDTH - _BEYOND / 2, _BEYOND / 2, over, _beyond(binned), "dim")
+        shapes.append(text(WIDTH, bottom + 15, _beyond(binned), "dim", "end"))
+    return [*shapes, (f'<line class="axis" x1="0" x2="{WIDTH}" y1="{bottom}" y2="{bottom}"/>', "")]
+
+
+def _marks(
+    binned: dict[str, Any], marks: list[tuple[str, int]], unit: float, head: float, bottom: float
+) -> list[Shape]:
+    shapes: list[Shape] = []
+    within = sorted((value, name) for name, value in marks if value < binned["width"] * len(binned["rows"]))
+    places = [0.0, *(unit * value for value, _ in within), float(WIDTH)]
+    free = [0.0, 0.0]  # where the two lines of labels are taken up to
+    for (value, name), before, at, after in zip(within, places, places[1:], places[2:], strict=False):
+        label = f"{name} {count(value)}"
+        room = text_width(label) + 6
+        # A label stands to the right of its mark, unless it would reach over the next one and needn't to the left.
+        left = at + room > WIDTH or (at + room > after and at - room >= before)
+        begin = at - room + 2 if left else at + 4
+        line = next((i for i in (0, 1) if begin >= free[i]), 1)
+        free[line] = begin + room
+        top = head + 12 + 14 * line
+        shapes.append((f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{top - 10}" y2="{bottom}"/>', ""))
+        shapes.append(text(at - 4 if left else at + 4, top, label, "dim", "end" if left else "start"))
+    return shapes
 
 
 def _ticks(width: int, columns: int, step: float, y: float, until: float) -> list[Shape]:

@@ -92,7 +92,7 @@ def number(cell: str) -> int:
 
 
 #: A number by itself: not a part of `p95` or `F1`.
-NUMBER = re.compile(r"(?<![A-Za-z\d.,])\d[\d,]*(?:\.\d+)?(?![A-Za-z\d])")
+NUMBER = re.compile(r"(?<![A-Za-z\d.])\d+(?:,\d{3})*(?:\.\d+)?(?![A-Za-z\d])")
 
 
 #: Elements that hold rows of the corpus, names, or the page's frame.

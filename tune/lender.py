@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,9 @@ import torch
 from tune.config import TINIES, Config
 from tune.model import Loaded, load
 from tune.runs import Run
+
+#: Bytes of weights from which on a model that is done with can't wait for Python to notice.
+LARGE = 1 << 28
 
 
 class Lender:
@@ -26,11 +30,7 @@ class Lender:
         self._kept: Any = None
 
     def __call__(self, config: Config, run: Run) -> Loaded:
-        # The last one that was lent: its memory, and what was compiled for its layers.
-        gc.collect()
-        torch.compiler.reset()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self._forget_last()
         if config.method == "qlora":  # 4-bit weights are made while they are read, and don't leave the device
             return load(config, run)
         # Tiny's weights and tokenizer are made of the seed and the run, a new head of the seed and the run's labels.
@@ -41,3 +41,14 @@ class Lender:
             kept = load(config, run)
             self._key, self._kept = key, replace(kept, model=kept.model.to("cpu"))
         return replace(self._kept, model=copy.deepcopy(self._kept.model).to(self._kept.device))
+
+    def _forget_last(self) -> None:
+        """Free the memory of the model that was lent last (wrapped layers refer to one another), and what was compiled
+        for its layers."""
+        kept = self._kept
+        if kept is None or sum(p.numel() * p.element_size() for p in kept.model.parameters()) >= LARGE:
+            gc.collect()
+        if "torch._dynamo" in sys.modules:
+            torch.compiler.reset()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -24,7 +24,7 @@ def part_of(run: Run, section: str) -> Run:
 def main_metric(run: Run | None, section: str, names: Collection[str]) -> str:
     """The metric that a section is summed up by: the first of the corpus's own that it has."""
     own = part_of(run, section).metrics if run else ()
-    return next((name for name in (*own, "exact_match") if name in names), "answer_loss")
+    return next((name for name in (*own, "pearson", "exact_match") if name in names), "answer_loss")
 
 
 def by_section(run: Run, rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

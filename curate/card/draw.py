@@ -12,8 +12,9 @@ from curate.card.figures import figure_links
 from curate.card.files import ignored_line, source_table
 from curate.card.frontmatter import front_matter
 from curate.card.leaks import found_near, near_leaks_part
+from curate.card.meanings import meaning
 from curate.card.near import near_part, semantic_part
-from curate.card.words import meaning, words
+from curate.card.words import words
 from curate.naming import placed
 from curate.tables import funnel
 from curate.tasks import TASKS

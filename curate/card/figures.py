@@ -9,7 +9,7 @@ from curate.card.page_words import page_words
 from curate.card.words import words
 from curate.types import SPLITS
 from jingtiao.both import Both, both, said
-from jingtiao.charts import Bar, Chart, bars, histogram
+from jingtiao.charts import Bar, Chart, bars, histograms
 from jingtiao.markdown import cell
 from jingtiao.numbers import count, with_share
 
@@ -18,6 +18,8 @@ Card = dict[str, Any]
 FOLDER = "figures"
 #: Bars of a chart; the table beside it has the rest.
 _MOST = 24
+#: Sizes of groups that a chart shows.
+_SIZES = 12
 
 
 @dataclass(frozen=True)
@@ -102,58 +104,58 @@ def _leaks(card: Card) -> list[Figure]:
     return [Figure("leaks", "leaks", _title("fig_leaks"), bars(rows, 10_000))] if rows else []
 
 
-def _first(card: Card, table: dict[str, Any]) -> str | None:
-    return next((split for split in _splits(card) if table.get(split)), None)
-
-
 def _labels(card: Card) -> list[Figure]:
-    split = _first(card, card.get("labels", {}))
-    if split is None:
-        return []
-    counts = card["labels"][split]
-    total = sum(counts.values())
-    rows = [
-        Bar(f"{label}  {card['label_words'].get(label, '')}".strip(), n, with_share(n, total))
-        for label, n in counts.items()
-        if label
-    ]
-    title = _title("fig_labels", split=split_word(split))
-    return [Figure(f"labels-{split}", "labels", title, bars(rows[:_MOST]))]
+    found = []
+    for split in _splits(card):
+        counts = card.get("labels", {}).get(split, {})
+        total = sum(counts.values())
+        if not any(n for label, n in counts.items() if label):
+            continue
+        rows = [
+            Bar(f"{label}  {card['label_words'].get(label, '')}".strip(), n, with_share(n, total))
+            for label, n in counts.items()
+            if label
+        ]
+        title = _title("fig_labels", split=split_word(split))
+        found.append(Figure(f"labels-{split}", "labels", title, bars(rows[:_MOST])))
+    return found
 
 
 def _clusters(card: Card) -> list[Figure]:
-    table = {split: told.get("sizes") for split, told in card.get("duplicates", {}).items()}
-    split = _first(card, table)
-    if split is None:
-        return []
-    rows = [
-        Bar(_title("fig_size", n=count(int(size))), n, count(n)) for size, n in list((table[split] or {}).items())[:12]
-    ]
-    return [Figure(f"clusters-{split}", "duplicates", _title("fig_clusters", split=split_word(split)), bars(rows))]
+    found = []
+    for split in _splits(card):
+        sizes = list((card.get("duplicates", {}).get(split, {}).get("sizes") or {}).items())
+        rows = [Bar(_title("fig_size", n=count(int(size))), n, count(n)) for size, n in sizes[:_SIZES]]
+        if rows:
+            title = _title("fig_clusters", split=split_word(split))
+            found.append(Figure(f"clusters-{split}", "duplicates", title, bars(rows)))
+    return found
 
 
 def _lengths(card: Card) -> list[Figure]:
+    """A chart a field, with a histogram for each split."""
     table = card.get("lengths", {})
-    split = _first(card, table)
     found = []
-    for name, measured in table.get(split, {}).items() if split else ():
-        if "histogram" in measured:
-            marks = [(p, measured["chars"][p]) for p in ("p50", "p95")]
-            title = _title("fig_lengths", split=split_word(split or ""), field=name)
-            chart = histogram(measured["histogram"], marks)
-            found.append(Figure(f"lengths-{split}-{name}", "lengths", title, chart))
+    for name in dict.fromkeys(name for split in _splits(card) for name in table.get(split, {})):
+        told = {split: table[split][name] for split in _splits(card) if name in table.get(split, {})}
+        rows = [
+            (split_word(split), one["histogram"], [(p, one["chars"][p]) for p in ("p50", "p95")])
+            for split, one in told.items()
+            if "histogram" in one
+        ]
+        if rows:
+            found.append(Figure(f"lengths-{name}", "lengths", _title("fig_lengths", field=name), histograms(rows)))
     return found
 
 
 def _tokens(card: Card) -> list[Figure]:
-    for entry in card["steps"]:
-        tokens = entry.get("tokens", {})
-        if tokens.get("histogram"):
-            marks = [("✂", int(limit)) for limit in tokens["answer_cut"]]
-            title = _title("fig_tokens", split=split_word(entry["split"]))
-            chart = histogram(tokens["histogram"], marks)
-            return [Figure(f"tokens-{entry['split']}", "tokens", title, chart)]
-    return []
+    told = {entry["split"]: entry["tokens"] for entry in card["steps"] if entry.get("tokens", {}).get("histogram")}
+    rows = [
+        (split_word(split), told[split]["histogram"], [("✂", int(limit)) for limit in told[split]["answer_cut"]])
+        for split in _splits(card)
+        if split in told
+    ]
+    return [Figure("tokens", "tokens", _title("fig_tokens"), histograms(rows))] if rows else []
 
 
 def _words(card: Card) -> list[Figure]:

@@ -143,7 +143,7 @@ def _compared(card: Card, w: Words) -> str:
     for name, corpus in _corpora(card).items():
         families.setdefault(corpus["task"], []).append(name)
     groups = [", ".join(names) for names in families.values() if len(names) > 1]
-    return w["compared"].format(groups=" / ".join(map(cell, groups)) or "–")
+    return w["compared"].format(groups=" / ".join(map(cell, groups))) if groups else w["compared_none"]
 
 
 def _labels(card: Card, w: Words) -> list[dict[str, str]]:

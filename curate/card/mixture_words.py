@@ -70,6 +70,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Compared within one family of tasks, case, punctuation and white space set aside; corpora that no table "
         "names share nothing. What stands twice within one corpus is left to its own recipe.",
     ),
+    "compared_none": (
+        "没有两份语料属于同一类任务，无从比较。",
+        "No two corpora are of one family of tasks: there was nothing to compare.",
+    ),
     "compared": ("互相比较的语料：{groups}。", "Corpora that were compared with one another: {groups}."),
     "families": ("模板族", "Templates of"),
     "used": ("用到的模板", "Templates used"),

@@ -12,10 +12,11 @@ from typing import Any
 
 from curate.card.draw import card_parts
 from curate.card.figures import Figure, figures, split_word
+from curate.card.meanings import meaning
 from curate.card.page_words import page_words
 from curate.card.rowlinks import anchor, look, row_link
 from curate.card.rowviews import member, sample, walk
-from curate.card.words import meaning, words
+from curate.card.words import words
 from curate.tables import funnel
 from curate.tally import add
 from jingtiao import page as frame
@@ -121,7 +122,8 @@ class _Page:
             told.append((percent(repeated["rows"], repeated["of"]), _t("rows_repeated"), ""))
         for split, cells in self.card.get("leaks", {}).get("before", {}).items():
             if one := cells.get("train"):
-                told.append((percent(one["rows"], one["of"]), _t("rows_leaked", split=split_word(split)), "warn"))
+                kind = "warn" if one["rows"] else ""
+                told.append((percent(one["rows"], one["of"]), _t("rows_leaked", split=split_word(split)), kind))
         return told
 
     # ---- tables and charts

@@ -17,7 +17,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "rows_repeated": ("训练集中的重复", "of train repeated"),
     "funnel_links": (
         "点数字可看被剔除的行。",
-        "Each number leads to rows that were removed there.",
+        " Each number leads to rows that were removed there.",
     ),
     "fig_funnel": ("{split}：每一步之后剩下的行", "{split}: rows left after each step"),
     "fig_leaks": ("评测集中与另一划分重叠的比例", "Share of evaluation rows that also stand in another split"),
@@ -26,18 +26,19 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "fig_labels": ("{split}：各标签的样本数", "{split}: samples of each label"),
     "fig_clusters": ("{split}：重复的行按组的大小", "{split}: groups of repeated rows by their size"),
     "fig_size": ("{n} 行一组", "{n} rows"),
-    "fig_lengths": ("{split}：{field} 的长度（字符）", "{split}: characters of {field}"),
+    "fig_lengths": ("{field} 的长度（字符）", "Characters of {field}"),
     "fig_tokens": (
-        "{split}：样本的长度（词元），虚线为截断处",
-        "{split}: tokens of a sample; dashed where it would be cut",
+        "样本的长度（词元），虚线为截断处",
+        "Tokens of a sample; dashed where it would be cut",
     ),
     "fig_words": ("最常见的词（两个字以上）", "Commonest words of two characters or more"),
     "fig_shares": ("各语料的样本数", "Samples from each corpus"),
     "oov": (
         "不在 jieba 自带词典中的词占 {share}（含汉字的 {of} 个词中有 {rows} 个），由其新词模型切出。",
-        "{share} of the words ({rows} of the {of} that hold Han characters) are not in jieba's own dictionary and "
+        " {share} of the words ({rows} of the {of} that hold Han characters) are not in jieba's own dictionary and "
         "were cut by its model of unknown words.",
     ),
+    "near_leaks": ("几乎相同或被覆盖的行", "Rows nearly the same, or covered"),
     "conflict_rows": ("互相矛盾的行", "Rows that contradict each other"),
     "largest": ("最大的重复组", "The largest groups"),
     "group_exact_dedup": ("{split} · {n} 行相同", "{split} · {n} rows the same"),
@@ -64,8 +65,13 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "search": ("在剔除的行中查找", "Search the rejected rows"),
     "search_hits": ("行符合", "rows match"),
     "rejects_shown": (
-        "每种原因按种子抽取至多 {n} 行；全部在 rejected.jsonl 里。点编号可查那一行的来历。",
-        "Of each reason a seeded sample of at most {n}; all are in rejected.jsonl. A row's id leads to its story.",
+        "每种原因按种子抽取至多 12 行。",
+        "Of each reason a seeded sample of at most 12.",
+    ),
+    "first_rejects_shown": ("每种原因至多列出 3 行。", "Of each reason at most 3 are listed."),
+    "rejects_told": (
+        "全部在 rejected.jsonl 里。点编号可查那一行的来历。",
+        "All are in rejected.jsonl. A row's id leads to its story.",
     ),
     "look": ("查一行的来历", "Look a row up"),
     "look_note": (

@@ -243,8 +243,9 @@ def _conflicts(state: State, context: Context) -> list[list[int]]:
 def _clusters(state: State) -> list[Row]:
     """The largest groups of repeated rows, exact ones by split and near ones."""
     found = []
-    for split, table in state.duplicates.items():
-        found += [{"step": "exact_dedup", "split": split, **cluster} for cluster in table.get("largest", ())]
+    for split in SPLITS:
+        largest = state.duplicates.get(split, {}).get("largest", ())
+        found += [{"step": "exact_dedup", "split": split, **cluster} for cluster in largest]
     if state.clusters is not None:
         rows = state.clusters.rows.filter(pl.col("rid") != pl.col("cluster"))
         near = rows.group_by("cluster", "split").agg(

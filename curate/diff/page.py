@@ -83,8 +83,9 @@ class _Page:
         return [name for name, there in told.items() if there]
 
     def name(self, run: str) -> str:
+        """A run's folder, shown as `escape` would."""
         path = Path(self.found[run]["path"])
-        return path.name or str(path)
+        return visible(path.name or str(path))
 
     def key_figures(self) -> list[tuple[str, Any, str]]:
         """The few numbers at the head of the page: the number, what of, and `warn` where rows are gone."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from curate.card.figures import split_word, step_word
-from curate.card.words import meaning
+from curate.card.meanings import meaning
 from curate.diff.page_words import made_words, page_words, why_words
 from curate.diff.words import shown_value
 from curate.types import SPLITS

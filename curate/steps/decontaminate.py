@@ -140,3 +140,24 @@ def run(rows: pl.DataFrame, options: Options, context: Context) -> Outcome:
             ]
         ),
     )
+
+
+def met(fields: dict[str, Any], options: Options, task: Task) -> tuple[str, int, dict[str, Any]] | None:
+    """Which text of the benchmarks a record is rejected for: the file's name, the text's place in it, its fields."""
+    from curate.benchmark import read_benchmark
+
+    known = benchmarks(options, task)
+    keyed = _keyed(pl.DataFrame([{"rid": 0, **fields}], schema={"rid": pl.UInt64, **task.schema()}), options, task)
+    found = known.known.find(keyed["text"], keyed["apart"].to_numpy())
+    leaks = sorted(
+        (bool(found.covers[i]), -float(found.score[i]), int(found.known[i])) for i in found.leak.nonzero()[0]
+    )
+    groups = [keyed["group"][0], *(known.groups[number] for *_, number in leaks)]
+    wanted = next((group for group in groups if group in known.files["group"]), None)
+    for path in options.against:
+        texts = read_benchmark(path, task, options.key or list(task.leak_key), options.columns)
+        numbered = texts.with_columns(rid=pl.int_range(len(texts), dtype=pl.UInt64))
+        same = (_keyed(numbered, options, task)["group"] == wanted).arg_true()
+        if len(same):
+            return Path(path).name, same[0], texts.row(same[0], named=True)
+    return None

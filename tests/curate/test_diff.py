@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import SPLITS, command, curate, lines, manifest, recipe_file, rejects
+from diff_by_hand import (
+    figures_by_hand,
+    parts_changed,
+    recount,
+    rejected_by_step,
+    run_of,
+    told_to_a_model,
+    written,
+)
+from helpers import command, curate, lines, manifest, rejects
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mixed import mix, mixture_file
@@ -20,14 +27,9 @@ from curate.diff import diff_runs
 from curate.text.keys import compare_key
 from curate.types import UserError
 
-TEMPLATES = [
-    {"id": f"t/{n:02}", "instruction": word, "input": "{{ text }}", "output": "{{ answer }}"}
-    for n, word in enumerate(["判断", "请选出一项：{{ choices }}", "回答"])
-]
 TEXT = st.text("甲乙丙。！ ", min_size=1, max_size=12).filter(lambda text: compare_key(text).strip("。！ ") != "")
 ROW = st.tuples(TEXT, st.sampled_from("01"))
 CORPUS = st.fixed_dictionaries({"train": st.lists(ROW, min_size=1, max_size=9), "test": st.lists(ROW, max_size=3)})
-ORDER = ("exact_dedup", "split", "leak_check", "cap", "chunk", "redact_pii")
 STEPS = st.fixed_dictionaries(
     {
         "exact_dedup": st.sampled_from([{"by": "text"}, {"by": "key"}]),
@@ -37,74 +39,6 @@ STEPS = st.fixed_dictionaries(
         "chunk": st.sampled_from([None, {"max": 4, "mode": "split"}, {"max": 7, "mode": "split"}]),
     }
 )
-
-
-def run_of(folder: Path, corpus: dict[str, list[tuple[str, str]]], steps: dict[str, Any], seed: int) -> Path:
-    listed = ["normalise", *({name: steps[name]} for name in ORDER if steps.get(name) is not None)]
-    recipe = recipe_file(folder / "recipe", "classification", listed, TEMPLATES)
-    source = folder / "source"
-    source.mkdir()
-    for split, rows in corpus.items():
-        if rows:
-            text = "".join(f"{label}\t{text}\n" for text, label in rows)
-            (source / f"{split}.tsv").write_text(f"label\ttext_a\n{text}", encoding="utf-8")
-    return curate(recipe, folder / "run", source, seed=seed).path
-
-
-def written(run: Path) -> dict[str, tuple[str, dict[str, Any]]]:
-    return {row["meta"]["id"]: (split, row) for split in SPLITS for row in lines(run / f"{split}.jsonl")}
-
-
-def plain(name: str) -> str:
-    return name.partition("~")[0].partition("#")[0]
-
-
-def why_gone(run: Path) -> dict[str, str]:
-    """The first thing that was said of each reject of a run."""
-    return {row["id"]: f"{row['step']}:{row['reason']}" for row in reversed(rejects(run))}
-
-
-def why_absent(name: str, there: dict[str, Any], gone: dict[str, str]) -> str:
-    """Why a run, which has written `there`, hasn't written an id that another has."""
-    for each in (name, plain(name)):
-        if each in gone and each not in there:
-            return gone[each]
-    if plain(name) in there:
-        return "fewer_copies" if "~" in name else "other_parts"
-    return "not_read"
-
-
-def recount(one: Path, other: Path) -> dict[str, Any]:
-    a, b = written(one), written(other)
-    both = a.keys() & b.keys()
-    other_lines = {name for name in both if a[name][1] != b[name][1]}
-    resized = {name for name in other_lines if parts_changed(a[name][1], b[name][1]) == {"meta.cluster_size"}}
-    changed = other_lines - resized
-    gone = [why_gone(run) for run in (one, other)]
-    idle = [{name: why for name, why in side.items() if name not in a and name not in b} for side in gone]
-    moved = Counter((a[name][0], b[name][0]) for name in both if a[name][0] != b[name][0])
-    return {
-        "same": len(both) - len(other_lines | {name for name in both if a[name][0] != b[name][0]}),
-        "common": len(both),
-        "lost": Counter((a[name][0], why_absent(name, b, gone[1])) for name in a.keys() - b.keys()),
-        "added": Counter((b[name][0], why_absent(name, a, gone[0])) for name in b.keys() - a.keys()),
-        "moved": moved,
-        "changed": Counter(b[name][0] for name in changed),
-        "resized": Counter(b[name][0] for name in resized),
-        "fields": Counter(part for name in changed for part in parts_changed(a[name][1], b[name][1])),
-        "rejected": {
-            "same": sum(idle[1].get(name) == why for name, why in idle[0].items()),
-            "other": Counter((why, idle[1][name]) for name, why in idle[0].items() if idle[1].get(name, why) != why),
-            "only_first": len(idle[0].keys() - idle[1].keys()),
-            "only_second": len(idle[1].keys() - idle[0].keys()),
-        },
-        "rows": [Counter(split for split, _ in side.values()) for side in (a, b)],
-    }
-
-
-def parts_changed(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
-    flat = [{**row, **{f"meta.{key}": value for key, value in row["meta"].items()}} for row in (one, other)]
-    return {key for key in {*flat[0], *flat[1]} - {"meta"} if flat[0].get(key) != flat[1].get(key)}
 
 
 def agree(one: Path, other: Path) -> dict[str, Any]:
@@ -139,18 +73,6 @@ def agree(one: Path, other: Path) -> dict[str, Any]:
             for told in found["rejects"]} == rejected_by_step(one, other)  # fmt: skip
     check_examples(rows, one, other)
     return found
-
-
-def rejected_by_step(one: Path, other: Path) -> dict[tuple[str, str, str], tuple[int, int]]:
-    sides = [Counter((row["split"], row["step"], row["reason"]) for row in rejects(run)) for run in (one, other)]
-    return {key: (sides[0][key], sides[1][key]) for key in sides[0].keys() | sides[1].keys()}
-
-
-def told_to_a_model(row: dict[str, Any]) -> list[list[str]]:
-    message = "\n".join(filter(None, (row["instruction"], row["input"])))
-    past = [part for user, reply in row.get("history", ()) for part in (["user", user], ["assistant", reply])]
-    system = [["system", row["system"]]] if row.get("system") else []
-    return [*system, *past, ["user", message], ["assistant", row["output"]]]
 
 
 def check_examples(rows: dict[str, Any], one: Path, other: Path) -> None:
@@ -263,33 +185,6 @@ def test_a_mixture_and_its_part_and_a_larger_mixture(tmp_path: Path) -> None:
     assert {group["why"] for group in found["rows"]["added"]} == {"choose:not_chosen", "fewer_copies"}
     assert {group["why"] for group in agree(many, few)["rows"]["lost"]} == {"choose:not_chosen", "fewer_copies"}
     assert agree(part, few)["rows"]["common"] > 0
-
-
-def figures_by_hand(run: Path) -> dict[tuple[str, str, str], int]:
-    """Those of a card's figures that can be counted in what was written, for a run of sentence pairs."""
-    told: dict[tuple[str, str, str], int] = {}
-    for split in SPLITS:
-        rows = lines(run / f"{split}.jsonl")
-        gone = sum(row["split"] == split for row in rejects(run))
-        told |= {("rows", split, "written"): len(rows), ("rows", split, "rejected"): gone}
-        told[("rows", split, "flagged")] = sum(bool(row["meta"]["flags"]) for row in rows)
-        for label, n in Counter(row["meta"]["label"] for row in rows).items():
-            told[("labels", split, label)] = n
-        for field in "ab":
-            sizes = sorted(len(row["meta"]["fields"][field]) for row in rows)
-            for name, share in (("p5", 0.05), ("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1)):
-                told[("lengths", split, f"{field} {name}")] = sizes[max(0, math.ceil(share * len(sizes)) - 1)]
-    keys = {split: {pair_key(row) for row in lines(run / f"{split}.jsonl")} for split in SPLITS}
-    for split in ("validation", "test"):
-        for other in SPLITS:
-            if other != split:
-                hits = sum(pair_key(row) in keys[other] for row in lines(run / f"{split}.jsonl"))
-                told[("leaks", split, f"after {other} rows")] = hits
-    return told
-
-
-def pair_key(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(sorted(compare_key(row["meta"]["fields"][field]) for field in "ab"))
 
 
 def test_figures_that_differ_are_those_of_the_files(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import recipe_file
 
 from curate.explain import explain
 from curate.pipeline import curate_recipe
@@ -121,6 +122,44 @@ def test_a_chain_of_reasons_is_followed(run: Path) -> None:
     assert "lcqmc/train/000000000, itself rejected by leak_check: in_validation" in text
     assert "lcqmc/validation/000000000, written to validation.jsonl" in text
     assert text.count("今天天气怎么样") == 3
+
+
+def test_the_row_in_whose_favour_one_was_rejected_is_shown_with_the_difference(tmp_path: Path) -> None:
+    """As records, whatever templates both would have got; of the same text and of a swapped pair there is none."""
+    (tmp_path / "source").mkdir()
+    rows = "label\ttext_a\n1\t位置很好，服务也周到。\n1\t位置很好,服务也周到!\n1\t位置很好，服务也周到。\n"
+    (tmp_path / "source" / "train.tsv").write_text(rows, encoding="utf-8")
+    curate_recipe(load_recipe("chnsenticorp"), [str(tmp_path / "source")], out=tmp_path / "run", workers=1)
+    text = explain(tmp_path / "run", "train/1")
+    found = lines_of(text)
+    assert found["because of"] == "chnsenticorp/train/000000000, written to train.jsonl"
+    assert "text: 位置很好，服务也周到。\n" in text and "[user]" not in text
+    assert found["difference"] == "text: …位置很好[, → ，]服务也周到!…  …很好,服务也周到[! → 。]…"
+    assert "difference" not in lines_of(explain(tmp_path / "run", "train/2"))
+
+
+def test_the_text_of_a_benchmark_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    texts = [
+        "位置很好，服务也周到，下次出差还会住在这里。",
+        "又吵又脏，隔音很差，半夜还有人敲门，再也不来了。",
+        "早餐很丰盛",
+    ]
+    rows = "".join(f"1\t{text}\n" for text in texts)
+    (tmp_path / "source" / "train.tsv").write_text(f"label\ttext_a\n{rows}", encoding="utf-8")
+    bench = tmp_path / "bench.txt"
+    bench.write_text(f"别的一句\n{texts[0]}\n{texts[1].replace('再也', '真的再也')}\n", encoding="utf-8")
+    steps = ["normalise", {"decontaminate": {"against": [str(bench)], "near": 0.7}}]
+    template = {"id": "t/1", "instruction": "判断", "input": "{{ text }}", "output": "{{ answer }}"}
+    recipe = load_recipe(str(recipe_file(tmp_path / "recipe", "classification", steps, [template])))
+    curate_recipe(recipe, [str(tmp_path / "source")], out=tmp_path / "run", workers=1)
+    found = lines_of(explain(tmp_path / "run", "train/0"))
+    assert found["because of"] == "bench.txt, text 1 (counted from 0)" and "difference" not in found
+    found = lines_of(explain(tmp_path / "run", "train/1"))
+    assert "similarity 0." in found["rejected"]
+    assert found["because of"] == "bench.txt, text 2 (counted from 0)"
+    assert found["difference"] == "text: …半夜还有人敲门，[ → 真的]再也不来了。…"
+    assert "kept" in lines_of(explain(tmp_path / "run", "train/2"))
 
 
 def test_changes_are_shown_by_step(run: Path) -> None:

@@ -37,8 +37,8 @@ def path(points: Sequence[tuple[float, float]], kind: str) -> Shape:
 
 
 def intervals(metrics: dict[str, Figures], baselines: dict[str, dict[str, Any]]) -> Chart | None:
-    """Each metric that is a share on one scale of 0 to 100: base and tuned as dots with their intervals, baselines
-    below as dots of their own. None where there is none."""
+    """Each metric that is a share on one scale of 0 to 100 (from -100 where a correlation is negative): base and tuned
+    as dots with their intervals, baselines below as dots of their own. None where there is none."""
     shares = {name: figures for name, figures in metrics.items() if name not in UNBOUNDED}
     if not shares:
         return None
@@ -47,34 +47,35 @@ def intervals(metrics: dict[str, Figures], baselines: dict[str, dict[str, Any]])
         (name, {"baseline": figure}) for name, figure in baselines.items()
     ]
     bottom = sum(_LABEL + _LINE * len(figures) + 6 for _, figures in rows)
-    for value in (0, 20, 40, 60, 80, 100):
-        x = _at(value / 100)
+    start = -1 if any(figure["low"] < 0 for _, figures in rows for figure in figures.values() if figure) else 0
+
+    def at(share: float) -> float:
+        return 8 + (WIDTH - 16) * (share - start) / (1 - start)
+
+    for value in range(100 * start, 101, 20 - 30 * start):
+        x = at(value / 100)
         shapes.append(line(x, 0, x, bottom, "grid"))
         shapes.append(text(x, bottom + 15, f"{value}", "dim", "middle"))
     y = 0.0
     for name, figures in rows:
-        shapes.append(text(0, y + 12, name))
+        shapes.append(text(0, y + 12, name, "over"))
         said = " → ".join(show_figure(name, f).partition(" ")[0] for f in figures.values())
-        shapes.append(text(WIDTH, y + 12, said, "dim", "end"))
+        shapes.append(text(WIDTH, y + 12, said, "dim over", "end"))
         y += _LABEL
         for model, figure in figures.items():
             if figure is not None:
                 middle = y + _LINE / 2
-                shapes.append(line(_at(figure["low"]), middle, _at(figure["high"]), middle, f"whisker {model}"))
+                shapes.append(line(at(figure["low"]), middle, at(figure["high"]), middle, f"whisker {model}"))
                 shapes += [
-                    line(_at(figure[e]), middle - 3, _at(figure[e]), middle + 3, f"whisker {model}") for e in _ENDS
+                    line(at(figure[e]), middle - 3, at(figure[e]), middle + 3, f"whisker {model}") for e in _ENDS
                 ]
-                shapes.append(dot(_at(figure["value"]), middle, f"dot {model}"))
+                shapes.append(dot(at(figure["value"]), middle, f"dot {model}", 3.5))
             y += _LINE
         y += 6
     return Chart(math.ceil(bottom + _AXIS), shapes)
 
 
 _ENDS = ("low", "high")
-
-
-def _at(share: float) -> float:
-    return 8 + (WIDTH - 16) * share
 
 
 def losses(curve: dict[str, Any]) -> Chart | None:
@@ -196,4 +197,4 @@ def spread(columns: dict[str, Any], share: bool) -> Chart:
 
 def show(value: float, share: bool) -> str:
     """An edge of a column: a share in per cent, or nats."""
-    return f"{100 * value:g}" if share else f"{value:.3g}"
+    return f"{100 * value:g}" if share else f"{value:g}"

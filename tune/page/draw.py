@@ -74,9 +74,7 @@ class _Page:
                     told.append((_bare(main, figure), _label(*where, words(model)), ""))
             if difference := section["differences"].get(main):
                 kind = {"better": "good", "worse": "warn"}.get(judged(main, difference), "")
-                told.append(
-                    (show_figure(main, difference, sign=True).partition(" ")[0], _label(words("difference")), kind)
-                )
+                told.append((show_figure(main, difference, sign=True).partition(" ")[0], _label(words("gain")), kind))
         parameters = self.report["plan"].get("parameters") or {}
         if "trainable" in parameters:
             told.append((_short(parameters["trainable"]), _label(words("parameters")), ""))
@@ -86,9 +84,11 @@ class _Page:
         return told
 
     def verdicts(self) -> list[tuple[str, Any, Any]]:
-        """Of each section: how it was judged, a heading, and the sentences."""
+        """Of each split: how it was judged, a heading, and the sentences."""
         told = []
         for name, section in self.sections.items():
+            if "/" in name:
+                continue
             main, figures = section["main"], section["metrics"].get(section["main"], {})
             both_there = all(figures.get(model) for model in MODELS)
             difference = section["differences"].get(main)
@@ -101,10 +101,23 @@ class _Page:
                 model = next((model for model in MODELS if figures.get(model)), "tuned")
                 figure = show_figure(main, figures.get(model))
                 text = words("only_one").fill(metric=main, figure=figure, model=words(model))
-            sentences = [text, *_against_baselines(main, figures.get("tuned"), section["baselines"])]
+            sentences = [text, *_against_baselines(section)]
             body = "".join(f" {prose(one)}" for one in sentences)
             told.append((kind, _t(f"head_{kind}", split=split_words(name)), safe(body)))
         return told
+
+    def by_corpus(self) -> Any:
+        """Of a mixture a row a split and corpus: its main metric, and how that was judged."""
+        rows: list[list[Any]] = []
+        for name, section in self.sections.items():
+            main, difference = section["main"], section["differences"].get(section["main"])
+            if "/" in name:
+                figures = [show_figure(main, section["metrics"].get(main, {}).get(model)) for model in MODELS]
+                said_so = words(f"judged_{judged(main, difference)}") if difference else "–"
+                rows.append([split_words(name), main, *figures, show_figure(main, difference, sign=True), said_so])
+        keys = ("section", "metric", *MODELS, "difference", "judged")
+        heads = [words(key) for key in keys]
+        return safe(frame.table("verdict", words("by_corpus"), heads, rows, texts=2)) if rows else ""
 
     def notes(self) -> list[Any]:
         """What a reader must know beside the verdict."""
@@ -118,15 +131,14 @@ class _Page:
 
     # ---- figures
 
-    def scores(self) -> list[tuple[Any, Any]]:
-        """Of each section a heading, and its chart beside its table."""
+    def scores(self) -> list[tuple[str, Any, Any]]:
+        """Of each section its name, a heading, and its chart beside its table."""
         told = []
         for index, (name, section) in enumerate(self.sections.items()):
             split = split_words(name)
             chart = intervals(section["metrics"], section["baselines"])
             drawn = frame.figure(f"scores-{index}", words("fig_scores").fill(split=split), chart) if chart else ""
-            heading = _t("scores_of", split=split, n=count(section["n"]))
-            told.append((heading, _beside(drawn, self._scores_table(index, split, section))))
+            told.append((name, _heading(name, section), _beside(drawn, self._scores_table(index, split, section))))
         return told
 
     def _scores_table(self, index: int, split: Both, section: Report) -> str:
@@ -141,10 +153,10 @@ class _Page:
                 said_so = words(f"judged_{judged(metric, difference)}") if difference else "–"
                 row += [show_figure(metric, difference, sign=True), said_so]
             rows.append(row)
-        for metric, figure in section["baselines"].items():
-            blank = ["–"] * (len(shown) - 1) + (["–", words("baseline")] if paired else [])
-            rows.append([metric, show_figure(metric, figure), *blank])
-        return frame.table(f"scores-{index}", words("table_scores").fill(split=split), head, rows)
+        table = frame.table(f"scores-{index}", words("table_scores").fill(split=split), head, rows)
+        known = [f"<code>{name}</code> {show_figure(name, figure)}" for name, figure in section["baselines"].items()]
+        note = f'<p class="note">{prose(words("baselines"))}{"; ".join(known)}</p>' if known else ""
+        return table + note
 
     # ---- the curve
 
@@ -172,16 +184,18 @@ class _Page:
             nearest = [
                 min(curve[key], key=lambda point: abs(point[0] - step), default=None) for key in ("smooth", "lr")
             ]
-            loss, lr = (f"{one[1]:.4g}" if one else "–" for one in nearest)
-            rows.append([f"{step:,.0f}", loss, f"{validation[step]:.4g}" if step in validation else "–", lr])
+            loss, lr = (
+                format(one[1], form) if one else "–" for one, form in zip(nearest, (".3f", ".3g"), strict=True)
+            )
+            rows.append([f"{step:,.0f}", loss, f"{validation[step]:.3f}" if step in validation else "–", lr])
         head = [words(key) for key in ("step", "train_loss", "validation_loss", "lr")]
         return frame.table("curve", words("table_curve"), head, rows)
 
     # ---- labels
 
-    def labels(self) -> list[tuple[Any, Any]]:
+    def labels(self) -> list[tuple[str, Any, Any]]:
         return [
-            (_t("scores_of", split=split_words(name), n=count(section["n"])), self._confusions(index, name, section))
+            (name, _heading(name, section), self._confusions(index, name, section))
             for index, (name, section) in enumerate(self.sections.items())
             if "labels" in section
         ]
@@ -210,7 +224,7 @@ class _Page:
 
     # ---- rows
 
-    def spread(self) -> list[tuple[Any, Any]]:
+    def spread(self) -> list[tuple[str, Any, Any]]:
         told = []
         for index, (name, section) in enumerate(self.sections.items()):
             split, drawn = split_words(name), ""
@@ -220,8 +234,7 @@ class _Page:
                 drawn += frame.figure(place, title, spread(columns, share))
                 drawn += f'<div class="unseen">{_spread_table(place, split, metric, columns)}</div>'
             if drawn:
-                heading = _t("scores_of", split=split, n=count(section["n"]))
-                told.append((heading, safe(f'<div class="charts">{drawn}</div>')))
+                told.append((name, _heading(name, section), safe(f'<div class="charts">{drawn}</div>')))
         return told
 
     def counts(self) -> list[Any]:
@@ -263,6 +276,7 @@ class _Page:
         config, plan, local = (self.report[key] for key in ("config", "plan", "local"))
         trained, parameters = local.get("training") or {}, plan.get("parameters") or {}
         told: list[tuple[str, Any]] = [("method", f"`{config.method}`"), ("model", f"`{cell(config.model)}`")]
+        told.append(("objective", words(f"learns_{config.objective or 'sft'}")))
         if {"trainable", "total"} <= parameters.keys():
             share = f"{parameters['trainable'] / parameters['total']:.2%}" if parameters["total"] else "–"
             numbers = {key: count(parameters[key]) for key in ("trainable", "total")}
@@ -287,9 +301,7 @@ class _Page:
     def settings(self) -> Any:
         if not self.report["settings"]:
             return _t("all_default")
-        rows = [
-            [key, *(json.dumps(one, ensure_ascii=False) for one in pair)] for key, *pair in self.report["settings"]
-        ]
+        rows = [[key, *map(_setting, pair)] for key, *pair in self.report["settings"]]
         head = [words(key) for key in ("setting", "value", "default")]
         return safe(frame.table("settings", words("settings"), head, rows, texts=3))
 
@@ -346,19 +358,23 @@ def split_words(section: str) -> Both:
 
 
 def judged(metric: str, difference: dict[str, float]) -> str:
-    """better, worse, or chance: the interval leaves 0 in."""
+    """better, worse, chance (the interval leaves 0 in), or same, where no row differs."""
     if difference["low"] <= 0 <= difference["high"]:
-        return "chance"
+        return "same" if difference["low"] == difference["high"] else "chance"
     return "better" if (difference["value"] > 0) == (metric not in UNBOUNDED) else "worse"
 
 
-def _against_baselines(main: str, tuned: Any, baselines: Report) -> list[Both]:
-    majority, bag = baselines.get("majority"), baselines.get("bag_of_characters")
-    if main != "accuracy" or not tuned or not majority:
+def _against_baselines(section: Report) -> list[Both]:
+    """What the tuned model's accuracy is worth: next to always giving one label, and to a model of characters."""
+    tuned, difference = section["metrics"].get("accuracy", {}).get("tuned"), section.get("labels", {}).get("majority")
+    if section["main"] != "accuracy" or not tuned or not difference:
         return []
-    level = majority["value"]
-    key = "beats" if tuned["low"] > level else "below" if tuned["high"] < level else "ties"
-    told = [words(key).fill(majority=_bare("majority", majority))]
+    key = {"better": "beats", "worse": "below"}.get(judged("accuracy", difference), "ties")
+    level = {"value": tuned["value"] - difference["value"]}
+    told = [
+        words(key).fill(majority=_bare("majority", level), difference=show_figure("accuracy", difference, sign=True))
+    ]
+    bag = section["baselines"].get("bag_of_characters")
     if bag and bag["value"] > tuned["value"]:
         told.append(words("beaten_by_bag").fill(figure=_bare("bag_of_characters", bag)))
     return told
@@ -430,6 +446,12 @@ def _spread_table(place: str, split: Both, metric: str, columns: Report) -> str:
     return frame.table(place, caption, [words("range"), *map(words, MODELS)], rows)
 
 
+def _setting(value: Any) -> str:
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def _some(steps: list[float], most: int = 12) -> list[float]:
     """At most so many, evenly chosen, the last among them."""
     return steps if len(steps) <= most else [steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)]
@@ -465,6 +487,10 @@ def _joined(*parts: Both) -> Both:
 
 def _beside(drawn: str, table: str) -> Any:
     return safe(f'<div class="beside"><div class="charts">{drawn}</div>{table}</div>' if drawn else table)
+
+
+def _heading(name: str, section: Report) -> Any:
+    return _t("scores_of", split=split_words(name), n=count(section["n"]))
 
 
 def _t(key: str, **values: object) -> Any:

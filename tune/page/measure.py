@@ -7,13 +7,16 @@ which corpus. The page is drawn from this and nothing else.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
+
 from tune.config import TINIES, Config, own_lr
-from tune.curve import LOG_FROM, points, running_mean, thin
+from tune.curve import LOG_FROM, points, running_mean, thin, ticks
 from tune.errors import UserError
 from tune.model_card import Facts, prompt_frame
 from tune.page.excerpts import clip, cut_middle
@@ -28,7 +31,7 @@ Row = dict[str, Any]
 #: Rows shown of each kind and section, and on the whole page.
 SHOWN, SHOWN_IN_ALL = 12, 240
 #: Characters that are shown of a prompt and of an answer; accepted answers that are.
-PROMPT, ANSWER, REFERENCES = 600, 300, 3
+PROMPT, ANSWER, REFERENCES = 420, 300, 3
 #: Columns of a distribution.
 COLUMNS = 10
 #: Points of a line on the page.
@@ -111,9 +114,13 @@ def _of_rows(run: Run, name: str, lines: Sequence[Row], figures: dict[str, Repor
     found = differences(part, sides, [figures[model] for model in MODELS], same_tokens=True)
     told: Report = {"differences": {metric: pair[1] for metric, pair in found.items()}}
     by, scores = _row_scores(part, lines)
-    told |= {"by": by, "outcomes": [_outcome(*pair, by) for pair in scores], "graded": _graded(scores)}
+    told |= {
+        "by": by,
+        "outcomes": [_outcome(*pair, by) for pair in scores],
+        "graded": by == "answer_loss" or _graded(scores),
+    }
     told["counts"] = Counter(told["outcomes"])
-    if part.labels:
+    if part.labels and sides[1][0]["scores"].keys() & {"accuracy", "probabilities"}:  # not where a head gives scores
         return told | {"labels": _labels(part, sides)}
     return told if part.task == MIXTURE else told | {"spread": _spread(part, lines)}
 
@@ -152,7 +159,8 @@ def _outcome(base: float, tuned: float, by: str) -> str:
 
 
 def _labels(part: Run, sides: Sequence[Sequence[Row]]) -> Report:
-    """Rows of each true label by the label that was answered ("" for none), and what follows for each class."""
+    """Rows of each true label by the label that was answered ("" for none); majority: what the tuned model's accuracy
+    is above that of always giving the most frequent label."""
     from tune.metrics import Scored
 
     codes = list(part.labels)
@@ -161,7 +169,17 @@ def _labels(part: Run, sides: Sequence[Sequence[Row]]) -> Report:
         scored = Scored([r["prediction"] for r in rows], [r["references"] for r in rows], None, part.labels)
         pairs = Counter(zip(scored.gold, (label or "" for label in scored.predicted), strict=True))
         told[model] = {gold: {said: pairs[gold, said] for said in [*codes, ""]} for gold in codes}
+        told["majority"] = _above_majority(scored.gold, scored.predicted)  # of the tuned model, which comes last
     return told
+
+
+def _above_majority(gold: Sequence[str], predicted: Sequence[str | None]) -> dict[str, float]:
+    """The accuracy of some labels less that of always giving the most frequent one, with the paired interval."""
+    from tune.metrics.bootstrap import interval, mean
+
+    most = max(sorted(set(gold)), key=list(gold).count)
+    gains = [[(said == right) - (most == right)] for said, right in zip(predicted, gold, strict=True)]
+    return interval(np.array(gains, dtype=np.float64), mean(0))
 
 
 def class_figures(
@@ -182,7 +200,7 @@ def class_figures(
 def _spread(part: Run, lines: Sequence[Row]) -> dict[str, Report]:
     """How the rows' own scores are spread, base and tuned: of metrics that are more than right or wrong, and the loss.
 
-    Each {"edges": [COLUMNS + 1 of them], "base": rows in each column, "tuned": …, "over": {model: rows beyond}}.
+    Each {"edges": [C + 1 of them], "base": [rows in each of C columns], "tuned": …, "over": {model: rows beyond}}.
     """
     from tune.metrics import METRICS
 
@@ -191,35 +209,24 @@ def _spread(part: Run, lines: Sequence[Row]) -> dict[str, Report]:
         if name in METRICS and METRICS[name].column is not None and name in lines[0]["scores"]:
             values = {m: [row[f"{p}scores"][name] for row in lines] for m, p in (("base", "base_"), ("tuned", ""))}
             if any(v not in (0, 1) for of in values.values() for v in of):
-                found[name] = _columns(values, 1.0)
+                found[name] = _columns(values, [at / COLUMNS for at in range(COLUMNS + 1)])
     kept = [row for row in lines if row["scores"].get("answer_tokens")]
     losses = {m: [row_loss(row[f"{p}scores"]) for row in kept] for m, p in (("base", "base_"), ("tuned", ""))}
     if kept:
         every = sorted(losses["base"] + losses["tuned"])
-        found["answer_loss"] = _columns(losses, _round_up(every[-(-99 * len(every) // 100) - 1]))
+        reach = every[-(-99 * len(every) // 100) - 1]  # one lost row doesn't squeeze all others into a column
+        found["answer_loss"] = _columns(losses, ticks(every[0], reach, COLUMNS))
     return found
 
 
-def _columns(values: dict[str, list[float]], reach: float) -> Report:
-    edges = [reach * i / COLUMNS for i in range(COLUMNS + 1)]
+def _columns(values: dict[str, list[float]], edges: list[float]) -> Report:
+    """A value on the last edge is in the last column."""
     told: Report = {"edges": edges, "over": {}}
     for model, of in values.items():
-        counts = [0] * COLUMNS
-        for value in of:
-            if value <= reach:
-                counts[min(COLUMNS - 1, int(value / reach * COLUMNS))] += 1
-        told[model], told["over"][model] = counts, len(of) - sum(counts)
+        inside = Counter(max(1, min(bisect_right(edges, value), len(edges) - 1)) for value in of if value <= edges[-1])
+        told[model] = [inside[at] for at in range(1, len(edges))]
+        told["over"][model] = len(of) - inside.total()
     return told
-
-
-def _round_up(value: float) -> float:
-    """The next of 1, 2, 5 × 10ⁿ."""
-    step = 1e-3
-    while True:
-        for factor in (1, 2, 5):
-            if value <= step * factor:
-                return step * factor
-        step *= 10
 
 
 def _shown(
@@ -239,8 +246,8 @@ def _shown(
 
 def _excerpt(row: Row, by: str, frame: tuple[str, str] | None) -> Row:
     prompt = row["prompt"]
-    if frame and prompt.startswith(frame[0]) and prompt.endswith(frame[1]):
-        prompt = prompt[len(frame[0]) : len(prompt) - len(frame[1])]
+    if frame:  # one with a system message of its own begins otherwise
+        prompt = prompt.removesuffix(frame[1]).removeprefix(frame[0])
     read = row_loss if by == "answer_loss" else itemgetter(by)
     scores = {"base": read(row["base_scores"]), "tuned": read(row["scores"])}
     return {
@@ -284,5 +291,5 @@ def settings(config: Config) -> list[tuple[str, Any, Any]]:
     defaults = {key: field.default for key, field in Config.model_fields.items()}
     defaults |= {"lr": lr, "weight_decay": method.weight_decay, **method.own, **dict(method.fixed)}
     values = {key: getattr(config, key) for key in Config.model_fields}
-    left_out = others | {"model", "method", "seed"}
+    left_out = others | {"model", "method", "objective", "seed"}
     return [(k, v, defaults[k]) for k, v in values.items() if v != defaults[k] and k not in left_out]

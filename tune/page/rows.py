@@ -43,7 +43,8 @@ def _several(references: list[str]) -> str:
 def _answer(answer: str, reference: str | None) -> str:
     if not answer:
         return f'<span class="dim">{value(words("empty"))}</span>'
-    return text(answer) if reference is None else marked(reference, answer)[1]
+    shared = reference is not None and set(reference) & set(answer)
+    return marked(reference, answer)[1] if reference is not None and shared else text(answer)
 
 
 def _score(score: float, by: str) -> str:

@@ -24,6 +24,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "head_better": ("{split}：变好", "{split}: better"),
     "head_worse": ("{split}：变差", "{split}: worse"),
     "head_chance": ("{split}：看不出差别", "{split}: no difference beyond chance"),
+    "head_same": ("{split}：没有变化", "{split}: no change"),
     "head_unknown": ("{split}", "{split}"),
     "is_sure": (
         "`{metric}` 从 {base} 变为 {tuned}，差 {difference}，95 % 区间不含 0。",
@@ -32,6 +33,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "is_chance": (
         "`{metric}` 从 {base} 变为 {tuned}，差 {difference}：95 % 区间含 0，可能只是偶然。",
         "`{metric}` went from {base} to {tuned}, a difference of {difference}: the 95 % interval leaves 0 in.",
+    ),
+    "is_same": (
+        "`{metric}` 前后都是 {tuned}。",
+        "`{metric}` is {tuned} before and after.",
     ),
     "is_unknown": (
         "`{metric}` 从 {base} 变为 {tuned}；差的区间无从算起。",
@@ -42,16 +47,17 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "`{metric}` {figure}; only the {model} model was evaluated, so there is nothing to compare it with.",
     ),
     "beats": (
-        "高于“总是答最常见的标签”的 {majority}。",
-        "That is above always giving the most frequent label, {majority}.",
+        "高于“总是答最常见的标签”的 {majority}，差 {difference}。",
+        "That is above always giving the most frequent label, which scores {majority}: a difference of {difference}.",
     ),
     "ties": (
-        "与“总是答最常见的标签”（{majority}）相比看不出差别：还没有学到东西。",
-        "That can't be told from always giving the most frequent label, {majority}: nothing was learnt yet.",
+        "与“总是答最常见的标签”（{majority}）相比看不出差别：差 {difference}。",
+        "That can't be told from always giving the most frequent label, which scores {majority}: a difference of "
+        "{difference}.",
     ),
     "below": (
-        "低于“总是答最常见的标签”的 {majority}。",
-        "That is below always giving the most frequent label, {majority}.",
+        "低于“总是答最常见的标签”的 {majority}，差 {difference}。",
+        "That is below always giving the most frequent label, which scores {majority}: a difference of {difference}.",
     ),
     "beaten_by_bag": (
         "字袋线性模型（不需预训练）已达 {figure}。",
@@ -91,8 +97,12 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "judged": ("判断", "Judgement"),
     "judged_better": ("变好", "better"),
     "judged_worse": ("变差", "worse"),
+    "judged_same": ("没有变化", "no change"),
     "judged_chance": ("看不出差别", "may be chance"),
-    "baseline": ("基线", "baseline"),
+    "baselines": ("不用这个模型也能达到的：", "What can be had without this model: "),
+    "by_corpus": ("各语料", "By corpus"),
+    "section": ("评测集", "Split"),
+    "gain": ("比微调前", "against base"),
     "scores_note": (
         "除损失（每个词元的 nat 数）和困惑度外均为百分数。",
         "Per cent, but for losses (nats a token) and perplexity.",
@@ -190,6 +200,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "training": ("训练了什么", "What was trained"),
     "method": ("方法", "Method"),
     "model": ("基座模型", "Base model"),
+    "objective": ("学习目标", "Objective"),
+    "learns_sft": ("写出答案（`sft`）", "to write the answer (`sft`)"),
+    "learns_classify": ("由分类头给出标签（`classify`）", "a head that gives the label (`classify`)"),
+    "learns_regress": ("由回归头给出分数（`regress`）", "a head that gives a score (`regress`)"),
     "parameters": ("训练的参数", "Trained parameters"),
     "of_parameters": ("{trainable} / {total}（{share}）", "{trainable} of {total} ({share})"),
     "data": ("数据", "Data"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter, defaultdict
 from importlib.util import find_spec
@@ -11,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import curate, key_of, rejects, samples
+from helpers import curate, rejects, samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from page_reader import Page, number
 
 from curate.card.draw import without_rows
 from curate.card.page import draw_page
-from curate.resources import recipe_names, sample_path
+from curate.resources import recipe_names
 from curate.text.segment import Cutter
 from jingtiao.both import LANGUAGES
 from jingtiao.markdown import visible
@@ -128,19 +127,6 @@ def test_a_card_from_before_there_were_pages_is_drawn_all_the_same(runs: dict[st
 # ---- its numbers
 
 
-def source_rows(name: str) -> dict[str, list[dict[str, str]]]:
-    """The readable rows of a built-in sample in TSV (a label and a text), read in plain Python."""
-    found = {}
-    folder = sample_path(name)
-    assert folder is not None
-    for file, split in (("train", "train"), ("dev", "validation"), ("test", "test")):
-        lines = (folder / f"{file}.tsv").read_text(encoding="utf-8-sig").split("\n")[1:]
-        rows = [line.rstrip("\r").split("\t") for line in lines]
-        found[split] = [{"label": row[0], "text": row[1]} for row in rows if len(row) == 2 and row[1].strip()]
-        found[split] = [row for row in found[split] if row["label"] in ("0", "1")]
-    return found
-
-
 @pytest.mark.parametrize("name", recipe_names())
 def test_the_funnel_is_that_of_the_files(runs: dict[str, Path], name: str) -> None:
     run, page = runs[name], Page(html_of(runs[name]))
@@ -180,63 +166,6 @@ def test_rejects_templates_and_labels_are_those_of_the_files(runs: dict[str, Pat
             assert {row[0].split(" ")[0]: number(row[column]) for row in rows if "无标签" not in row[0]} == {
                 label: labels[label] for label in card_of(run)["label_words"]
             }
-
-
-def rank(values: list[int], percent: int) -> int:
-    return sorted(values)[max(1, math.ceil(percent * len(values) / 100)) - 1]
-
-
-@pytest.mark.parametrize("name", ["lcqmc", "chnsenticorp", "nlpcc-headline"])
-def test_lengths_and_histograms_are_those_of_the_samples(runs: dict[str, Path], name: str) -> None:
-    run, page = runs[name], Page(html_of(runs[name]))
-    head, *rows = page.tables["lengths"]
-    assert head[1:] == ["p5", "p50", "p95", "p99", "max"]
-    checked = 0
-    for row in rows:
-        split, field = row[0].split(" ")
-        texts = [sample["meta"].get("fields", {}).get(field) for sample in samples(run, split)]
-        if None in texts:  # a classification's text stands in its words
-            texts = [sample["meta"]["words"][field].replace(" ", "") for sample in samples(run, split)]
-            shown = [sum(map(len, re.findall(r"\S", text))) for text in texts]
-            if any(" " in sample["input"] for sample in samples(run, split)):
-                continue
-        else:
-            shown = [len(text) for text in texts]
-        assert [number(cell) for cell in row[1:]] == [rank(shown, p) for p in (5, 50, 95, 99, 100)]
-        checked += 1
-        if split == "train":
-            spans = [
-                re.fullmatch(r"≥?([\d,]+)(?:–([\d,]+))?: ([\d,]+)", hint)
-                for hint in page.hints[f"lengths-train-{field}"]
-            ]
-            for span in spans:
-                assert span
-                low, n = number(span[1]), number(span[3])
-                high = number(span[2]) if span[2] else low if not span[0].startswith("≥") else max(shown)
-                assert n == sum(low <= length <= high for length in shown)
-            assert sum(number(span[3]) for span in spans if span) == len(shown)
-    assert checked
-
-
-def test_overlap_and_repeats_are_those_of_the_source(runs: dict[str, Path]) -> None:
-    """Recounted from the files as published, which only normalising stands before."""
-    rows = source_rows("chnsenticorp")
-    page = Page(html_of(runs["chnsenticorp"]))
-    keys = {split: [key_of(row, ("text",), "key", False) for row in rows[split]] for split in rows}
-    for row in page.tables["duplicates"][1:]:
-        sizes = Counter(keys[row[0]])
-        assert number(row[2]) == sum(n - 1 for n in sizes.values())
-    for row in page.tables["leaks"][1:]:
-        split, other = re.findall(r"train|validation|test", row[0])
-        assert [number(row[1]), number(row[2])] == [
-            len(keys[split]),
-            sum(key in set(keys[other]) for key in keys[split]),
-        ]
-        assert number(row[3]) == 0 or other != "train"
-    sizes = Counter(n for n in Counter(keys["train"]).values() if n > 1)
-    assert card_of(runs["chnsenticorp"])["duplicates"]["train"]["sizes"] == {
-        str(k): n for k, n in sorted(sizes.items())
-    }
 
 
 def test_unknown_words_are_those_that_jiebas_dictionary_lacks(runs: dict[str, Path]) -> None:
