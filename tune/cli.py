@@ -24,7 +24,9 @@ app = typer.Typer(
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as curate wrote it.")]
 TuningFolder = Annotated[Path, typer.Argument(metavar="TUNING", help="A tuning's folder, as 'train' wrote it.")]
-Model = Annotated[str | None, typer.Option(metavar="M", help="A model folder, a hub name, or tiny (default).")]
+Model = Annotated[
+    str | None, typer.Option(metavar="M", help="A model folder, a hub name, tiny (default) or tiny-bert.")
+]
 MethodName = Annotated[str | None, typer.Option(metavar="NAME", help="What is trained; 'methods' lists them.")]
 Out = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The tuning's folder. Default: tunings/RUN-MODEL-METHOD.")

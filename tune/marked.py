@@ -42,6 +42,7 @@ def pack_spans(
     """The first `shown` of a row's samples (numbers into `tokens`), whole, each under a heading; the rest counted."""
     lengths = tokens.lengths[samples].tolist()
     learnt = [int(tokens.sample(int(sample))[1].sum()) for sample in samples]
+    labelled = getattr(tokens, "labelled", False)
     used, n = sum(lengths), len(samples)
     virtual = f" and {tokens.virtual:,} virtual ones before each" if tokens.virtual else ""
     yield f"one pack: {n:,} samples, {used:,} of {row_tokens:,} tokens{virtual}; what is learnt is ", False
@@ -49,13 +50,21 @@ def pack_spans(
     yield "\n", False
     for i, sample in enumerate(map(int, samples[:shown])):
         line = int(tokens.rows[sample]) + 1
-        yield f"--- {i + 1} of {n:,}: line {line:,}, {lengths[i]:,} tokens, {learnt[i]:,} learnt\n", False
-        yield from sample_spans(*tokens.sample(sample), tokenizer)
+        yield f"--- {i + 1} of {n:,}: line {line:,}, {lengths[i]:,} tokens{_learnt(learnt[i], labelled)}\n", False
+        if labelled:
+            yield from sample_spans(tokens.sample(sample)[0], np.zeros(lengths[i], np.uint8), tokenizer)
+            yield from ((" → ", False), (f"label {tokens.label_N[sample]:g}", True))
+        else:
+            yield from sample_spans(*tokens.sample(sample), tokenizer)
         yield "\n", False
     if n > shown:
-        rest = f"{n - shown:,} more samples: {sum(lengths[shown:]):,} tokens, {sum(learnt[shown:]):,} learnt"
+        rest = f"{n - shown:,} more samples: {sum(lengths[shown:]):,} tokens{_learnt(sum(learnt[shown:]), labelled)}"
         yield f"--- {rest}\n", False
     yield f"--- {row_tokens - used - n * tokens.virtual:,} tokens of padding", False
+
+
+def _learnt(count: int, labelled: bool) -> str:
+    return "" if labelled else f", {count:,} learnt"
 
 
 def sample_spans(ids_L: np.ndarray, learn_L: np.ndarray, tokenizer: Any) -> Iterator[Span]:

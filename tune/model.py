@@ -76,7 +76,12 @@ def load(config: Config, run: Run, device: str | None = None, words: dict[str, s
     if head is not None:
         model = load_classifier(config.model, place, dtype, head, config.seed)
         _settle_padding(model, tokenizer)
-        return Loaded(model, tokenizer, config.model, kind, place, [NEW_HEAD] if model.new_parts else [])
+        notes = [NEW_HEAD] if model.new_parts else []
+        if dropped := getattr(model.config, "attention_probs_dropout_prob", 0.0):
+            notes.append(
+                f"dropout of attention weights ({dropped:g}) is left out in packed rows, that of hidden states is not"
+            )
+        return Loaded(model, tokenizer, config.model, kind, place, notes)
     # On a CPU, where adapters are merged, the weights stay what they are.
     model = load_model(config.model, place, dtype, in_4_bits=config.method == "qlora" and place.type == "cuda")
     return Loaded(model, tokenizer, config.model, kind, place)

@@ -86,6 +86,7 @@ class Plan:
     seconds: float | None
     compile_seconds: float | None
     notes: tuple[str, ...]
+    objective: str = "sft"
 
     def write(self, folder: Path) -> None:
         """plan.json in `folder`."""
@@ -120,6 +121,7 @@ def make_plan(
     per_epoch = math.ceil(len(train) / config.batch)
     return Plan(
         run=run,
+        objective=config.objective or "sft",
         model=config.model,
         method=config.method,
         device=device.name,

@@ -48,7 +48,8 @@ def print_plan(plan: Plan, file: Any = None) -> None:
 
 
 def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
-    yield "model", f"{plan.model}, method {plan.method}, on {plan.device}"
+    objective = f", objective {plan.objective}" if plan.objective != "sft" else ""
+    yield "model", f"{plan.model}, method {plan.method}{objective}, on {plan.device}"
     yield "samples", f"{plan.samples:,}{_left_out(plan.splits['train'])}"
     for corpus, counts in plan.corpora.get("train", {}).items():
         # A short answer weighs little in the loss, however many samples have one.
@@ -56,7 +57,8 @@ def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
         shares = f"; {rows:.1%} of the samples, {learnt:.1%} of the learnt tokens, longest {counts['longest']:,}"
         yield f"  {corpus}", f"{counts['samples']:,}{_left_out(counts)}{shares if counts['samples'] else ''}"
     share = plan.answer_tokens / plan.tokens
-    yield "tokens", f"{plan.tokens:,} (longest sample {plan.longest:,}), {plan.answer_tokens:,} learnt ({share:.0%})"
+    learnt = f"{plan.answer_tokens:,} learnt ({share:.0%})" if not objective else "a label for each sample"
+    yield "tokens", f"{plan.tokens:,} (longest sample {plan.longest:,}), {learnt}"
     for split, counts in plan.splits.items():
         if split != "train":
             yield split, f"{counts['samples']:,} samples"

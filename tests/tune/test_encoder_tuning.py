@@ -132,7 +132,7 @@ def scored(run: Path, folder: Path, label: str | None = None) -> Path:
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     manifest |= {"metrics": ["pearson", "spearman", "mae"], "labels": {}}
     for entry in manifest["outputs"]:
-        if not entry["file"].endswith(".jsonl"):
+        if entry["file"] not in ("train.jsonl", "validation.jsonl", "test.jsonl"):
             continue
         rows = lines(path / entry["file"])
         for row in rows:

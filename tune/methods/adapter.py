@@ -63,8 +63,8 @@ def prepare(model: Any, config: Any, tokenizer: Any = None) -> Any:
 
 def _head(model: Any) -> dict[str, torch.nn.Parameter]:
     """The parameters of a classifier's head by name; none of a causal model."""
-    parts = tuple(f"{name}." for name in head_of(model))
-    return {name: p for name, p in model.named_parameters() if parts and name.startswith(parts)}
+    parts = head_of(model)
+    return {name: p for name, p in model.named_parameters() if any(f".{part}." in f".{name}" for part in parts)}
 
 
 def _linears(model: Any, placement: str) -> list[tuple[Any, str]]:

@@ -62,7 +62,7 @@ def unfit(method: str, model: Any, why: str, instead: str) -> UserError:
 def head_of(model: Any) -> list[str]:
     """The modules of a classifier that are new and learn with every method; none of a causal model."""
     names = [name for name in ("classifier", "score") if isinstance(getattr(model, name, None), torch.nn.Module)]
-    return [*names, *getattr(model, "new_parts", ())] if names else []
+    return list(dict.fromkeys([*names, *getattr(model, "new_parts", ())])) if names else []
 
 
 def task_of(model: Any) -> dict[str, Any]:
