@@ -121,7 +121,12 @@ def small_classifier(family: str, classes: int = 3, seed: int = 0, **changes: An
     shape |= {"num_labels": classes or 1} | changes
     shape["problem_type"] = "single_label_classification" if classes else "regression"
     if family == "modernbert":
-        shape |= {"local_attention": 8, "global_attn_every_n_layers": 2, "cls_token_id": 3, "sep_token_id": 4}
+        shape |= {
+            "local_attention": 8,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "cls_token_id": 3,
+            "sep_token_id": 4,
+        }
     elif family in ENCODERS:
         shape |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
         shape |= {"type_vocab_size": 1 if "roberta" in family or family == "camembert" else 2}

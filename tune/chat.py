@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tune.verdicts import verdict
+
 if TYPE_CHECKING:
     from tune.export import Tuned
 
@@ -31,6 +33,8 @@ def chat(tuning: Path, *, stdin: TextIO | None = None, stdout: TextIO | None = N
         _answer_lines(tuned, source, stdout)
         return
     print(f"{tuned.config.model}, {tuned.config.method}; {COMMANDS}", file=stdout)
+    if tuned.config.has_head:
+        print("it labels each line by itself; a pair is two texts with a tab between them", file=stdout)
     for note in tuned.notes:
         print(f"note: {note}", file=stdout)
     talk = Talk(tuned)
@@ -57,8 +61,11 @@ class Talk:
         """The model's answer, greedy as in evaluation; the turn is remembered.
 
         An answer that doesn't end within max_new_tokens is followed by …; the oldest turns go where the prompt would
-        become longer than max_length, which is as much as the model has seen.
+        become longer than max_length, which is as much as the model has seen. A model with a head says of each text by
+        itself which label it is, or how much it scores.
         """
+        if self.tuned.config.has_head:
+            return verdict(self.tuned, text)
         prompt = self._prompt(text)
         while len(prompt) > self.tuned.config.max_length and self.history:
             self.history.pop(0)

@@ -22,13 +22,13 @@ from jingtiao.memory import parse_memory
 from tune.checkpoint import newest
 from tune.compare import compare
 from tune.compare_page import MethodComparison, write_page
-from tune.config import TINY, Config, default_out, resolve
+from tune.config import Config, default_out, own_lr, resolve
 from tune.errors import UserError
 from tune.folder import CHECKPOINTS, begin, read_local
 from tune.lender import Lender
 from tune.lock import LOCK, check_hashes, read_lock
 from tune.methods import METHODS
-from tune.model import check_method
+from tune.model import check_method, settle
 from tune.results import METRICS, read_eval, read_evaluation, read_lines, write_json
 from tune.runs import Run, open_run
 from tune.settings import did_you_mean
@@ -110,7 +110,8 @@ def _choose(run: Run, names: str, asked: dict[str, Any], notes: list[str]) -> tu
     for name in chosen:
         try:
             config = resolve(run, notes=said.setdefault(name, []), **{**asked, "method": name})
-            check_method(config)
+            config = settle(config, run, [])
+            check_method(config, run)
             configs[name] = config
         except UserError as error:
             if not error.messages[0].startswith(f"method {name}:"):  # wrong for any method
@@ -121,9 +122,7 @@ def _choose(run: Run, names: str, asked: dict[str, Any], notes: list[str]) -> tu
     notes += [f"left out: {why}" for why in wrong.values()]
     if all(said.values()):  # a setting that none of them reads
         notes += said[chosen[0]]
-    own = {
-        name: METHODS[name].tiny_lr if config.model == TINY else METHODS[name].lr for name, config in configs.items()
-    }
+    own = {name: own_lr(METHODS[name], config.model) for name, config in configs.items()}
     if any(config.lr != own[name] for name, config in configs.items()):
         notes.append(f"every method learns at the lr that was given, {next(iter(configs.values())).lr:g}, not its own")
     return configs, wrong
@@ -158,7 +157,6 @@ def _shared(
 ) -> Shared:
     """What is made once: tokens, the base model, and its evaluation, which a tuning that is there may hold already."""
     shared = Shared(out.parent / CACHE, Lender())
-    config = settle(config, run, notes)
     base = load_base(run, config, shared.cache, notes, progress, shared.load)
     for name in begun:
         check_hashes(out / name, read_lock(out / name).hashes, base.hashes)

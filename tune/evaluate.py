@@ -50,6 +50,9 @@ def evaluate(
     without labels) and loss. `tokens` holds each split's tokens, `row_tokens` the length of a packed row; both as in
     training.
 
+    With a head (`tune/verdicts.py`) the answer is the likeliest label's word, or the score; answer_loss is the labels'
+    cross-entropy, or the squared error, and the probabilities are the head's.
+
     - answer_loss: mean negative log-likelihood (nats) of the learnt tokens of the rows that were not too long; with
       `loss: all` of the answer's.
     - exact_match and the run's metrics: of the greedy answers to all labelled rows.
@@ -85,7 +88,7 @@ def evaluate(
         evaluation.rows.extend(rows[at] for at in np.argsort(lines))
         said += here
     for part in run.parts:
-        if part.labels:
+        if part.labels and config.objective != "regress":
             _add_label_scores(evaluation, part, [a for a in said if a.questions.run.corpus == part.corpus])
     return evaluation
 
@@ -122,6 +125,11 @@ def answer(
 ) -> Answers:
     """Have a model answer the questions of one corpus and split."""
     say, part = report or (lambda _: None), questions.run
+    if config.has_head:
+        from tune.verdicts import answer_by_head
+
+        say(f"{questions.section}: labels")
+        return answer_by_head(model, prompter, questions, row_tokens)
     say(f"{questions.section}: loss")
     nll_N, count_N = _answer_nll(model, questions, tokens, config, row_tokens)
     log_p_NW = None
@@ -157,16 +165,17 @@ def write_samples(
 
     shown = first_labelled(run, split, n if run.task != MIXTURE else 2)
     samples = [sample for _, rows in shown for _, sample in rows]
-    answers = generate(
-        model,
-        prompter.prompt_ids(samples),
-        stop_ids=prompter.stop_ids,
-        pad_id=prompter.pad_id,
-        max_new_tokens=config.max_new_tokens,
-    )
+    if config.has_head:
+        from tune.verdicts import say_of, words_of
+
+        texts = words_of(say_of(model, prompter, samples, 128), run.labels)
+    else:
+        prompts, stops = prompter.prompt_ids(samples), {"stop_ids": prompter.stop_ids, "pad_id": prompter.pad_id}
+        answers = generate(model, prompts, max_new_tokens=config.max_new_tokens, **stops)
+        texts = [prompter.decode(ids) for ids in answers]
     rows = [
-        {"id": sample["meta"]["id"], "prediction": prompter.decode(ids), "references": accepted(sample)}
-        for sample, ids in zip(samples, answers, strict=True)
+        {"id": sample["meta"]["id"], "prediction": text, "references": accepted(sample)}
+        for sample, text in zip(samples, texts, strict=True)
     ]
     append_samples(folder, step, rows)
 

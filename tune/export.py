@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -11,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune.config import TINY
+from tune.config import TINIES
 from tune.errors import UserError
 from tune.folder import read_local
 from tune.lock import read_lock
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from tune.config import Config
 
+#: Beside the result of a model with a head: each label's word, as the run has them.
+LABELS = "labels.json"
 #: Of a merged model's logits: the largest difference from the adapter's over the largest logit. fp32 stays below 1e-5
 #: (DoRA 1e-4); a wrong merge is off by 1e-1 and more.
 TOLERANCE = 1e-3
@@ -59,23 +62,36 @@ def load_tuned(folder: Path, device: str | None = None) -> Tuned:
     from transformers.utils import logging
 
     from tune.model import load_tokenizer
-    from tune.prompt import make_prompter
+    from tune.objectives import unwrapped
+    from tune.reader import make_reader
 
     logging.disable_progress_bar()  # its bars would stand in the middle of ours
     tokenizer = load_tokenizer(str(result))
-    model = _adapted(folder, config, result, device) if method.folder == "adapter" else _whole(result, device)
+    words = _words(result) if config.has_head else {}
+    if method.folder == "adapter":
+        model = _adapted(folder, config, result, device, words)
+    else:
+        model = _whole(result, device, config.has_head)
     model.eval()
-    prompter = make_prompter(tokenizer, model.config, config.system, model.generation_config)
+    own = getattr(unwrapped(model), "generation_config", None)
+    prompter = make_reader(tokenizer, model.config, config, words, own)
     return Tuned(folder, config, model, tokenizer, prompter, list(prompter.notes))
 
 
-def _adapted(folder: Path, config: Config, adapter: Path, device: str | None) -> Any:
+def _words(result: Path) -> dict[str, str]:
+    try:
+        return json.loads((result / LABELS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"{result / LABELS}: can't be read, and names the labels of the head; train again") from None
+
+
+def _adapted(folder: Path, config: Config, adapter: Path, device: str | None, words: dict[str, str]) -> Any:
     from tune.methods import METHODS
     from tune.model import load
 
     # Only `tiny` is made from its run; any other model is loaded by its name, wherever the run may be by now.
-    run: Any = _run_of(folder) if config.model == TINY else None
-    base = load(config, run, device).model
+    run: Any = _run_of(folder) if config.model in TINIES else None
+    base = load(config, run, device, words).model
     try:
         return METHODS[config.method].load(base, adapter)
     except Exception as error:  # whatever PEFT makes of a damaged file, or of another base model
@@ -83,14 +99,14 @@ def _adapted(folder: Path, config: Config, adapter: Path, device: str | None) ->
         raise UserError(f"{adapter}: the adapter can't be loaded: {first}") from None
 
 
-def _whole(folder: Path, device: str | None) -> Any:
+def _whole(folder: Path, device: str | None, has_head: bool) -> Any:
     import torch
 
-    from tune.model import load_model
+    from tune.model import load_classifier, load_model
 
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-    return load_model(str(folder), place, dtype)
+    return (load_classifier if has_head else load_model)(str(folder), place, dtype)
 
 
 def _run_of(folder: Path) -> Run:
@@ -140,7 +156,8 @@ def merge(
     say("writing")
     dtype = base_dtype(config.model)
     _save(merged.to(dtype), tuned.tokenizer, place)
-    lines = "\n".join(f"  {line}" for line in serve_model(place, thinks(tuned.tokenizer)))
+    served = [load_line(place)] if config.has_head else serve_model(place, thinks(tuned.tokenizer))
+    lines = "\n".join(f"  {line}" for line in served)
     return (
         f"merged: {place} ({str(dtype).removeprefix('torch.')}; logits within {difference:.1g} of the adapter's on "
         f"{len(prompts)} prompts, in fp32)\nserve it with one of\n{lines}"
@@ -165,7 +182,7 @@ def _logits(model: Any, prompt: Sequence[int]) -> torch.Tensor:
     import torch
 
     with torch.no_grad():
-        return model(input_ids=torch.tensor([list(prompt)]), use_cache=False).logits[0].float()
+        return model(input_ids=torch.tensor([list(prompt)])).logits[0].float()
 
 
 def _real_prompts(tuned: Tuned) -> list[list[int]]:
@@ -182,7 +199,7 @@ def base_dtype(model: str) -> torch.dtype:
     import torch
     from transformers import AutoConfig
 
-    if model == TINY:
+    if model in TINIES:
         return torch.float32
     dtype = AutoConfig.from_pretrained(model, local_files_only=Path(model).is_dir()).dtype
     return dtype if isinstance(dtype, torch.dtype) else torch.float32
@@ -222,13 +239,15 @@ def serving(folder: Path, config: Config, tokenizer: Any, called: Path | None = 
 
     called = folder if called is None else called
     method = METHODS[config.method]
+    if config.has_head:
+        return [f"python -m tune chat {_quoted(called)}"]
     if method.folder == "model":
         return serve_model(called / "model", thinks(tokenizer))
     if method.unmerged:
         return [f"python -m tune chat {_quoted(called)}"]
     merged = [f"python -m tune merge {_quoted(called)}", *serve_model(called / "merged", thinks(tokenizer))]
     served = method.kind == "lora" and not config.dora and config.init != "pissa" and config.method != "qlora"
-    if config.model == TINY or not served:
+    if config.model in TINIES or not served:
         return merged  # no base model on a disk, or an adapter that vLLM doesn't load, or puts on the unaltered base
     adapter = called / "adapter"
     line = (
@@ -238,6 +257,11 @@ def serving(folder: Path, config: Config, tokenizer: Any, called: Path | None = 
     if (folder / "adapter" / "chat_template.jinja").is_file():
         line += f" --chat-template {_quoted(adapter / 'chat_template.jinja')}"
     return [line + _no_thinking(thinks(tokenizer)), *merged]
+
+
+def load_line(folder: Path) -> str:
+    """What loads a whole classifier, and calls it."""
+    return f"transformers.pipeline('text-classification', {str(folder)!r})"
 
 
 def serve_model(folder: Path, thinking: bool) -> list[str]:

@@ -117,8 +117,10 @@ _LEFT_OUT = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What of a decoder decides its memory. `total` and `trainable` count parameters, tied ones once; `held`: bytes of
-    all of them where they are not all of the model's dtype."""
+    """What of a model decides its memory. `total` and `trainable` count parameters, tied ones once; `held`: bytes of
+    all of them where they are not all of the model's dtype. saved: what its layers keep; dropout: whether they drop
+    numbers of an encoder's hidden states.
+    """
 
     hidden: int
     layers: int
@@ -135,10 +137,14 @@ class Shape:
     norm_fp32: bool = False
     held: int | None = None
     notes: tuple[str, ...] = ()
+    saved: tuple[Saved, ...] = SAVED
+    dropout: bool = False
 
     @classmethod
     def of(cls, config: Any, *, total: int, trainable: int, held: int | None = None) -> Shape:
         """From a transformers model config (a multimodal one: its text part) and the parameter counts."""
+        from tune.memory_encoders import dropout_of, saved_of
+
         config = config.get_text_config()
         qk_norm, post_norm, norm_fp32 = _NORMS.get(config.model_type, (False, False, False))
         heads = config.num_attention_heads
@@ -149,7 +155,8 @@ class Shape:
             heads=heads,
             kv_heads=getattr(config, "num_key_value_heads", None) or heads,
             head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
-            vocabulary=config.vocab_size,
+            # A classifier's head makes as many logits as it has labels.
+            vocabulary=config.num_labels if config.problem_type else config.vocab_size,
             total=total,
             trainable=trainable,
             held=held,
@@ -158,6 +165,8 @@ class Shape:
             # Qwen2 always has it, and no key that says so.
             qkv_bias=config.model_type == "qwen2" or bool(getattr(config, "attention_bias", False)),
             norm_fp32=norm_fp32,
+            saved=saved_of(config),
+            dropout=dropout_of(config),
             notes=tuple(note for key, note in _LEFT_OUT.items() if getattr(config, key, None)),
         )
 
@@ -249,6 +258,7 @@ def saved_bytes(shape: Shape, setting: Setting) -> int:
         "heads": shape.heads,
         "norms": (4 if shape.post_norm else 2) + (shape.heads + shape.kv_heads if shape.qk_norm else 0),
         "ranks": setting.rank * len(trained) if setting.method == "lora" else 0,
+        "dropped": 2 * shape.hidden / setting.dtype if shape.dropout else 0,
         "adapted": setting.adapters * shape.hidden,
         "inner": 2 * setting.adapters * setting.bottleneck,
         "prefixes": setting.prefix / setting.length * 2 * shape.kv_heads * shape.head_dim,
@@ -257,7 +267,7 @@ def saved_bytes(shape: Shape, setting: Setting) -> int:
         "scores": (setting.prefix + 1) * shape.heads,
     }
     total = 0.0
-    for saved in SAVED:
+    for saved in shape.saved:
         if not _holds(saved, shape, setting, trained):
             continue
         kept = saved.compiled if setting.compiled else saved.eager

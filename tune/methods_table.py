@@ -15,14 +15,17 @@ import torch
 
 from jingtiao.memory import parse_memory
 from tune import memory as mem
-from tune.config import TINY, Config, default_out, resolve
+from tune.config import TINIES, TINY_BERT, Config, default_out, resolve
 from tune.device import Device, size
+from tune.encoders import family_of, layers_of
 from tune.errors import UserError
 from tune.memory import Shape
 from tune.methods import METHODS, bare_model
-from tune.model import check_method, load_config, load_tokenizer
+from tune.methods.method import head_of
+from tune.model import check_method, load_config, load_tokenizer, settle
 from tune.objectives import unwrapped
 from tune.plan import SIZES, count_steps, setting_of
+from tune.reader import head_settings
 from tune.runs import Run, open_run
 from tune.survey import Survey, choose_row_tokens, survey_rows
 from tune.tables import text_table
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Without a run: tokens of a sample, the share of them that is learnt, and the characters that `tiny` knows.
 ASSUMED = {"length": 64, "learnt": 1 / 8, "characters": 4000}
+#: Without a run, the labels of a head.
+_TWO = {"0": "0", "1": "1"}
 #: Bytes of a weight of 4 bits (NF4 with double quantisation: 0.127 bits of constants, arXiv:2305.14314, section 3).
 BYTES_4_BIT = (4 + 0.127) / 8
 
@@ -115,7 +120,7 @@ def methods_table(
     rows = [_words(method) for method in METHODS.values()]
     if run is None and asked.get("model") is None:
         return MethodTable(of=None, methods=rows)
-    config = resolve(run, **{**asked, "method": "full"})
+    config = settle(resolve(run, **{**asked, "method": "full"}), run, [])
     progress("reading the model's configuration")
     model_config, device = _model_config(config, run), _device()
     progress("reading the run")
@@ -148,11 +153,17 @@ def _device() -> Device:
 
 
 def _model_config(config: Config, run: Run | None) -> Any:
-    if config.model != TINY:
+    if config.model not in TINIES:
         return load_config(config.model)
-    from tune.tiny import tiny_model, tiny_tokenizer
+    from tune.tiny import tiny_config
 
-    return tiny_model(tiny_tokenizer(run) if run is not None else _Characters(), config.seed).config
+    return tiny_config(_tiny_tokenizer(run, config) if run is not None else _Characters(), config.model == TINY_BERT)
+
+
+def _tiny_tokenizer(run: Run, config: Config) -> Any:
+    from tune.tiny import tiny_bert_tokenizer, tiny_tokenizer
+
+    return tiny_bert_tokenizer(run) if config.model == TINY_BERT else tiny_tokenizer(run)
 
 
 class _Characters:
@@ -186,12 +197,11 @@ def _assumed_rows(config: Config, device: Device) -> _Rows:
 def _run_rows(run: Run, config: Config, model_config: Any, device: Device) -> _Rows:
     """The rows of a run's train split, as a plan without virtual tokens would cut them."""
     from tune.data import tokenise
-    from tune.prompt import make_prompter
-    from tune.tiny import tiny_tokenizer
+    from tune.reader import make_reader
     from tune.tuning import CACHE
 
-    tokenizer = tiny_tokenizer(run) if config.model == TINY else load_tokenizer(config.model)
-    prompter = make_prompter(tokenizer, model_config, config.system)
+    tokenizer = _tiny_tokenizer(run, config) if config.model in TINIES else load_tokenizer(config.model)
+    prompter = make_reader(tokenizer, model_config, config, run.labels)
     train = tokenise(run, "train", prompter, config, default_out(run, config).parent / CACHE)
     lengths_N = train.lengths.astype(float)
     longest = int(train.lengths.max())
@@ -209,9 +219,9 @@ def _costs(
     method = METHODS[name]
     dtype = {2: torch.bfloat16, 4: torch.float32}[device.dtype]
     try:
-        config = resolve(run, **{**asked, "method": name})
-        check_method(config)
-        bare = bare_model(model_config).to(dtype)
+        config = settle(resolve(run, **{**asked, "method": name}), run, [])
+        check_method(config, run)
+        bare = bare_model(model_config, head_settings(config, run.labels if run else _TWO)).to(dtype)
         linears = sum(m.weight.numel() for m in bare.get_decoder().modules() if isinstance(m, torch.nn.Linear))
         model = method.prepare(bare, config)
     except UserError as error:
@@ -265,12 +275,15 @@ def flops(model: Any, length: float, learnt: float) -> float:
     out, as are norms and other work by the element.
     """
     causal, virtual = unwrapped(model), virtual_of(unwrapped(model))
-    layers, settings = causal.get_decoder().layers, causal.config.get_text_config()
+    layers, settings = layers_of(causal), causal.config.get_text_config()
     heads = settings.num_attention_heads
     q = heads * (getattr(settings, "head_dim", None) or settings.hidden_size // heads)
     places, prefix = (virtual.places, virtual.prefix) if virtual else (0, 0)
-    keys = (length + places) / 2 + prefix
-    head = causal.get_output_embeddings().weight
+    # A token of an encoder sees all others of its sample, of a decoder half of them.
+    keys = (length + places) / (2 if family_of(causal) is None else 1) + prefix
+    output = causal.get_output_embeddings()
+    heads_of = [causal.get_submodule(name) for name in head_of(causal)] if output is None else [output]
+    head = [p for module in heads_of for p in module.parameters() if p.ndim > 1]
     embedding = causal.get_input_embeddings().weight
     below = virtual is not None or embedding.requires_grad
     total = 0.0
@@ -281,4 +294,4 @@ def flops(model: Any, length: float, learnt: float) -> float:
             total += p.numel() * (2 + 2 * below + 2 * p.requires_grad)
         total += 4 * q * keys * (3 if below else 1)
     total *= (length + places) / length
-    return total + learnt * head.numel() * (4 + 2 * head.requires_grad)
+    return total + learnt * sum(p.numel() * (4 + 2 * p.requires_grad) for p in head)

@@ -93,7 +93,7 @@ def _settle_padding(model: Any, tokenizer: Any) -> None:
         model.config.get_text_config().pad_token_id = tokenizer.eos_token_id if pad is None else pad
 
 
-def settle(config: Config, run: Run, notes: list[str]) -> Config:
+def settle(config: Config, run: Run | None, notes: list[str]) -> Config:
     """The settings with their objective: where none was asked for, an encoder classifies and all else answers.
 
     Raises UserError, before any weight is loaded, where the objective fits the model, the run or the other settings
@@ -120,7 +120,7 @@ def settle(config: Config, run: Run, notes: list[str]) -> Config:
     return config
 
 
-def _check_objective(config: Config, run: Run, known: Any) -> None:
+def _check_objective(config: Config, run: Run | None, known: Any) -> None:
     from transformers import AutoModelForSequenceClassification
 
     name = config.objective
@@ -129,12 +129,12 @@ def _check_objective(config: Config, run: Run, known: Any) -> None:
         raise UserError(f"{said}: is of objective classify, and this is {name}; leave it out")
     if not config.has_head:
         return
-    if run.task == MIXTURE:
+    if run is not None and run.task == MIXTURE:
         raise UserError(
             f"{run.path}: objective {name}: the corpora of a mixture have labels of their own, and there is one head; "
             "take a run of one corpus, or a causal model with objective sft"
         )
-    if name == "classify" and not run.labels:
+    if name == "classify" and run is not None and not run.labels:
         raise UserError(
             f"{run.path}: objective classify: a {run.task} run has no labels; take a pair or classification run, "
             "or a causal model with objective sft"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tune.config import TINY, Config
+from tune.config import TINIES, Config
 from tune.export import serving
 from tune.results import MODELS
 from tune.runs import MIXTURE, Run
@@ -31,6 +31,9 @@ MEANINGS = {
     ),
     "majority": ("总是回答最常见的标签", "always the most frequent label"),
     "bag_of_characters": ("字袋线性模型，未经预训练", "a linear model on characters, without any pretraining"),
+    "pearson": ("分数的相关系数", "Pearson's correlation of the scores"),
+    "spearman": ("分数名次的相关系数", "Spearman's correlation of the scores"),
+    "mae": ("分数的平均绝对误差", "mean absolute error of the scores"),
     "cmrc_em": ("CMRC 2018 官方规则的 EM", "EM by CMRC 2018's official rules"),
     "cmrc_f1": ("CMRC 2018 官方规则的 F1", "F1 by CMRC 2018's official rules"),
     "drcd_em": ("DRCD 规则的 EM", "EM by DRCD's rules"),
@@ -87,7 +90,7 @@ def draw_card(facts: Facts, *, curve: bool) -> str:
         "title": cell(facts.folder.resolve().name),
         "intro_zh": zh,
         "intro_en": en,
-        "tiny": facts.config.model == TINY,
+        "tiny": facts.config.model in TINIES,
         "results": _results(facts.evaluation),
         "mixture": facts.manifest.get("task") == MIXTURE,
         "meanings": _meanings(facts.evaluation),
@@ -140,7 +143,7 @@ def _front_matter(facts: Facts) -> str:
         data |= {"base_model": facts.config.model, "base_model_relation": relation}
     if facts.config.method != "adapter":  # which no library but this one loads
         data["library_name"] = "peft" if _adapts(facts.config) else "transformers"
-    data["pipeline_tag"] = "text-generation"
+    data["pipeline_tag"] = "text-classification" if facts.config.has_head else "text-generation"
     data["tags"] = ["jingtiao", facts.config.method, *([facts.manifest["task"]] if facts.manifest else [])]
     lines = []
     for key, value in data.items():
@@ -310,7 +313,9 @@ def prompt_frame(facts: Facts) -> tuple[str, str] | None:
 def _loading(facts: Facts) -> str:
     """Code that loads the result with nothing of ours."""
     adapter, model = _adapts(facts.config), facts.config.model
-    if adapter and model == TINY:
+    if facts.config.has_head:
+        return fence("\n".join(_loading_head(facts)), "python")
+    if adapter and model in TINIES:
         head = ["# python -m tune merge .   (the base model stands on no disk)"]
         load, folder = ['model = AutoModelForCausalLM.from_pretrained("merged")'], "merged"
     elif adapter:
@@ -334,6 +339,46 @@ def _loading(facts: Facts) -> str:
         'print(tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))',
     ]
     return fence("\n".join(lines), "python")
+
+
+def _loading_head(facts: Facts) -> list[str]:
+    """Code that loads a classifier, or a model that scores, and calls it with nothing of ours."""
+    from tune.reader import head_settings
+
+    config, words = facts.config, dict(facts.manifest.get("labels") or {})
+    maker, folder, load = "AutoModelForSequenceClassification", "model", []
+    if _adapts(config) and config.model not in TINIES and config.method != "adapter":
+        head = head_settings(config, words) or {}
+        options = "".join(f", {key}={value!r}" for key, value in head.items())
+        folder = "adapter"
+        load = [f"base = {maker}.from_pretrained({json.dumps(config.model, ensure_ascii=False)}{options})"]
+        load += ['model = PeftModel.from_pretrained(base, "adapter")']
+    elif _adapts(config):  # the base model stands on no disk, or no library but this one loads the adapter
+        return ["# python -m tune chat .   (reads a text a line, or two with a tab between them)"]
+    else:
+        load = [f'model = {maker}.from_pretrained("model")']
+    lines = [
+        "import torch",
+        *(["from peft import PeftModel"] if folder == "adapter" else []),
+        f"from transformers import {maker}, AutoTokenizer",
+        "",
+        f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+        *load,
+    ]
+    if facts.tokenizer is not None and facts.tokenizer.chat_template:
+        lines += [
+            'messages = [{"role": "user", "content": "…"}]',
+            "inputs = tokenizer.apply_chat_template(",
+            '    messages, add_generation_prompt=True, enable_thinking=False, return_dict=True, return_tensors="pt"',
+            ")",
+        ]
+    else:
+        texts = '"…", "…"' if facts.manifest.get("task") == "pair" else '"…"'
+        lines.append(f'inputs = tokenizer({texts}, return_tensors="pt")')
+    lines += ["with torch.no_grad():", "    logits = model(**inputs).logits[0]"]
+    if config.objective == "regress":
+        return [*lines, "print(float(logits))"]
+    return [*lines, "print(model.config.id2label[int(logits.argmax())], logits.softmax(-1).tolist())"]
 
 
 def _reproduce(facts: Facts) -> str:

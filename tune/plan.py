@@ -284,7 +284,7 @@ def setting_of(
 ) -> Setting:
     """The settings' method in rows of `pack` tokens, as the memory estimate takes it."""
     targets = mem.LINEARS
-    if not isinstance(config.targets, str):
+    if not isinstance(config.targets, str) and not config.has_head:
         targets = tuple(name.rsplit(".", 1)[-1] for name in config.targets)
     return Setting(
         row_tokens=pack,

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tune.encoders import family_of, positions
+from tune.encoders import FAMILIES, positions
 from tune.errors import UserError
 from tune.metrics.accuracy import label_reader
 from tune.prompt import Encoded, make_prompter, user_text
@@ -40,20 +40,20 @@ def head_settings(config: Config, words: dict[str, str]) -> dict[str, Any] | Non
 
 
 def make_reader(
-    tokenizer: Any, model: Any, config: Config, words: dict[str, str]
+    tokenizer: Any, model_config: Any, config: Config, words: dict[str, str], generation_config: Any = None
 ) -> Prompter | EncoderReader | DecoderReader:
     """What turns samples into a model's ids: a prompter, or with a head a reader. `words`: each label's word.
 
     Raises UserError where the tokenizer can't be right for the model.
     """
-    if not config.has_head or family_of(model) is None:
-        prompter = make_prompter(tokenizer, model.config, config.system, getattr(model, "generation_config", None))
+    if not config.has_head or model_config.model_type not in FAMILIES:
+        prompter = make_prompter(tokenizer, model_config, config.system, generation_config)
         return DecoderReader(prompter, config, words) if config.has_head else prompter
     from tune.methods import METHODS
 
-    most, virtual = positions(model.config), METHODS[config.method].kind in ("prefix", "prompt")
+    most, virtual = positions(model_config), METHODS[config.method].kind in ("prefix", "prompt")
     longest = most - config.virtual_tokens * virtual if most else None
-    return EncoderReader(tokenizer, model.config, config, words, longest)
+    return EncoderReader(tokenizer, model_config, config, words, longest)
 
 
 class Labels:
@@ -73,7 +73,9 @@ class Labels:
         if self.numbers:
             return self._number(sample, label)
         if str(label) not in self.places:
-            raise UserError(f"sample {sample['meta']['id']}: 'label' in 'meta' must be one of {', '.join(self.places)}")
+            raise UserError(
+                f"sample {sample['meta']['id']}: 'label' in 'meta' must be one of {', '.join(self.places)}"
+            )
         return self.places[str(label)] if self.read(sample["output"]) == str(label) else None
 
     @staticmethod
@@ -85,7 +87,7 @@ class Labels:
         if not math.isfinite(value):
             raise UserError(
                 f"sample {sample['meta']['id']}: 'label' in 'meta' is {label!r}, no number; objective regress needs "
-                "one in every labelled row (as 3.5 or \"3.5\"), and the same as the row's output"
+                'one in every labelled row (as 3.5 or "3.5"), and the same as the row\'s output'
             )
         return value
 
@@ -136,7 +138,9 @@ class EncoderReader:
         self, tokenizer: Any, model_config: Any, config: Config, words: dict[str, str], longest: int | None
     ) -> None:
         if not getattr(tokenizer, "is_fast", False):
-            raise UserError("the tokenizer has no tokenizer.json; save it once with a fast tokenizer of `transformers`")
+            raise UserError(
+                "the tokenizer has no tokenizer.json; save it once with a fast tokenizer of `transformers`"
+            )
         self.tokenizer, self.labels, self.longest = tokenizer, Labels(config, words), longest
         self._backend = tokenizer.backend_tokenizer
         first = self._encode([("天", "地")])[0].ids[:1]
@@ -177,8 +181,8 @@ class EncoderReader:
         return self.labels.encoded(samples, [one.ids for one in encodings], [_second(one) for one in encodings])
 
     def shorten(self, sample: Sample, excess: int) -> Sample | None:
-        """The sample without `excess` tokens (at least one) at the ends of its texts, each taken from the longer of the
-        two (`longest_first`, as transformers cuts a pair). None where it hasn't that many."""
+        """The sample without `excess` tokens (at least one) at the ends of its texts, each from the one that is then
+        longer (`longest_first`, as transformers cuts a pair). None where it hasn't that many."""
         texts = self.texts(sample)
         offsets = [self._plain_backend().encode(text, add_special_tokens=False).offsets for text in texts]
         left = [len(of) for of in offsets]

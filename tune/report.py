@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tune.config import TINY, Config
+from tune.config import TINIES, Config
 from tune.curve import draw_curve
 from tune.errors import UserError
 from tune.folder import read_local
@@ -53,7 +53,7 @@ def print_summary(folder: Path, file: Any = None) -> None:
     """The scores of base and tuned as a table, and for `tiny` what they are worth."""
     columns, rows = summary(read_eval(folder))
     print_table(columns, rows, texts=2, file=file)
-    if read_lock(folder).config.model == TINY:
+    if read_lock(folder).config.model in TINIES:
         print("tiny shows the machinery, not quality: a small model made on the spot from random weights", file=file)
 
 
@@ -131,7 +131,7 @@ _ROW = {"id": str, "split": str, "prompt": str, "references": list}
 def _without_path(config: Config) -> Config:
     """A model that stands in a folder goes by the folder's name: a card is for other machines too."""
     model = config.model
-    in_folder = model != TINY and (Path(model).exists() or Path(model).is_absolute() or model.count("/") > 1)
+    in_folder = model not in TINIES and (Path(model).exists() or Path(model).is_absolute() or model.count("/") > 1)
     return config.model_copy(update={"model": Path(model).name}) if in_folder else config
 
 

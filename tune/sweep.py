@@ -32,7 +32,7 @@ from tune.lender import Lender
 from tune.lock import read_lock, write_lock
 from tune.loop import train
 from tune.methods import METHODS
-from tune.model import check_method
+from tune.model import check_method, settle
 from tune.plan import count_steps
 from tune.results import write_json
 from tune.runs import Run, open_run
@@ -75,7 +75,7 @@ def sweep(
         raise UserError(f"{out}: is there and no sweep; it is left as it is: choose another --out")
     notes += settled
     lender, cache = Lender(), out.parent / CACHE
-    base = load_base(run, settle(trials[0].config, run, notes), cache, notes, progress, lender)
+    base = load_base(run, trials[0].config, cache, notes, progress, lender)
     samples = len(base.tokens["train"])
     rounds = _rounds([count_steps(samples, trial.config) for trial in trials])
     found = Sweep.of(run.name, trials, rounds, metric, str(out), grid.values, _made_of(base.hashes, trials, metric))
@@ -122,8 +122,8 @@ def _trials(run: Run, grid: Grid, asked: dict[str, Any], notes: list[str]) -> li
     for point in grid.points():
         said: list[str] = []
         flags = {**rest, "method": None} if "method" in point else rest
-        config = resolve(run, sets=grid.sets(point), notes=said, beside=(SECTION,), **flags)
-        check_method(config)
+        config = settle(resolve(run, sets=grid.sets(point), notes=said, beside=(SECTION,), **flags), run, said)
+        check_method(config, run)
         if not trials:
             notes += [note for note in said if "doesn't read" not in note]
         settings = {k: v for k, v in point.items() if k not in own or k in METHODS[config.method].keys}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 #: Figures that are no share of anything: shown as they are; all others are shown in per cent.
-UNBOUNDED = ("answer_loss", "perplexity")
+UNBOUNDED = ("answer_loss", "perplexity", "mae")
 #: Figures of no model: what any model has to beat.
 BASELINES = ("majority", "bag_of_characters")
 

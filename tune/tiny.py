@@ -101,13 +101,18 @@ def tiny_model(tokenizer: Any, seed: int, head: dict[str, Any] | None = None, en
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    config = _bert(tokenizer) if encoder else _qwen3(tokenizer)
+    config = tiny_config(tokenizer, encoder)
     for key, value in (head or {}).items():
         setattr(config, key, value)
     maker = AutoModelForCausalLM if head is None else AutoModelForSequenceClassification
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return maker.from_config(config)
+
+
+def tiny_config(tokenizer: Any, encoder: bool) -> PretrainedConfig:
+    """The shape of the small models."""
+    return _bert(tokenizer) if encoder else _qwen3(tokenizer)
 
 
 def _bert(tokenizer: Any) -> PretrainedConfig:

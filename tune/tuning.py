@@ -138,8 +138,8 @@ def _trained(
 
 
 def save(model: Any, tokenizer: Any, method: Any, folder: Path, labels: dict[str, str] | None = None) -> None:
-    """The adapter or model, tokenizer and chat template beside it, with a head also its `labels`: whole, or not there at
-    all."""
+    """The adapter or model, tokenizer and chat template beside it, with a head its `labels` too: whole, or not there
+    at all."""
     import shutil
 
     aside = folder.with_name(f".{folder.name}.partial")

@@ -107,7 +107,8 @@ def load_base(
     check_method(config, run)
     loaded = (load or load_model)(config, run)
     model, tokenizer = loaded.model, loaded.tokenizer
-    prompter = make_reader(tokenizer, model, config, run.labels)
+    own = getattr(model, "generation_config", None)
+    prompter = make_reader(tokenizer, model.config, config, run.labels, own)
     notes += [*loaded.notes, *prompter.notes]
     tokens = {}
     for split in run.splits:

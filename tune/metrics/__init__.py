@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tune.errors import UserError
-from tune.metrics import accuracy, bleu, bootstrap, cmrc, drcd, rouge
+from tune.metrics import accuracy, bleu, bootstrap, cmrc, correlation, drcd, rouge
 from tune.metrics.baselines import bag_of_characters, labelled_texts, majority
 from tune.metrics.bootstrap import Figure, mean
 from tune.metrics.likelihood import best_threshold, label_scores
@@ -108,6 +108,24 @@ def _dist2(rows: Scored) -> np.ndarray:
     return bleu.dist_statistics(rows.predictions, 2)
 
 
+def _scores(rows: Scored) -> tuple[np.ndarray, np.ndarray]:
+    return correlation.numbers(rows.predictions), correlation.numbers([given[0] for given in rows.references])
+
+
+def _pearson(rows: Scored) -> np.ndarray:
+    return correlation.moments(*_scores(rows))
+
+
+def _spearman(rows: Scored) -> np.ndarray:
+    x_N, y_N = _scores(rows)
+    return correlation.moments(correlation.ranks(x_N), correlation.ranks(y_N))
+
+
+def _error(rows: Scored) -> np.ndarray:
+    x_N, y_N = _scores(rows)
+    return np.abs(x_N - y_N)[:, None]
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -126,6 +144,9 @@ METRICS: dict[str, Metric] = {
         Metric("bleu4", "BLEU-4, sacrebleu zh", _bleu, bleu.bleu(4)),
         Metric("dist1", "distinct characters among all", _dist1, bleu.dist),
         Metric("dist2", "distinct character pairs among all", _dist2, bleu.dist),
+        Metric("pearson", "correlation of scores", _pearson, correlation.pearson),
+        Metric("spearman", "correlation of the scores' ranks", _spearman, correlation.pearson),
+        Metric("mae", "mean absolute error of scores", _error, mean(0), 0, direction="down"),
     )
 }
 

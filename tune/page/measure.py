@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tune.config import TINIES, Config
+from tune.config import TINIES, Config, own_lr
 from tune.curve import LOG_FROM, points, running_mean, thin, ticks
 from tune.errors import UserError
 from tune.model_card import Facts, prompt_frame
@@ -287,7 +287,7 @@ def settings(config: Config) -> list[tuple[str, Any, Any]]:
 
     method = METHODS[config.method]
     others = {key for one in METHODS.values() for key in one.keys} - set(method.keys)
-    lr = method.tiny_lr if config.model in TINIES else method.lr
+    lr = own_lr(method, config.model)
     defaults = {key: field.default for key, field in Config.model_fields.items()}
     defaults |= {"lr": lr, "weight_decay": method.weight_decay, **method.own, **dict(method.fixed)}
     values = {key: getattr(config, key) for key in Config.model_fields}
