@@ -167,6 +167,15 @@ def test_a_metric_of_validation_alone_decides(tmp_path: Path, monkeypatch: pytes
     assert "did you mean 'auc'?" in error(lambda: swept(tmp_path / "t", "lr=1,2", metric="aux"))
 
 
+def test_a_head_learns_by_its_own_loss_and_is_chosen_by_its_own_figures(tmp_path: Path) -> None:
+    asked = {"model": "tiny-bert", "sets": [*QUICK, "steps=2", "lr=1e-3,1e-2", "class_weights=balanced"]}
+    found = sweep(RUN, asked, metric="accuracy", out=tmp_path / "s", stream=io.StringIO())
+    assert [len(trial["results"]) for trial in found["trials"]] == [1, 1], found["trials"]
+    # Of two labels, which the new head knows nothing of: far from the loss of a word among hundreds.
+    assert all(lines(tmp_path / "s" / name)[0]["loss"] < 1.5 for name in ("trial-01", "trial-02"))
+    assert "objective: classify\n" in (tmp_path / "s" / BEST).read_text(encoding="utf-8")
+
+
 def test_where_every_trial_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def train(*args: Any, **options: Any) -> None:
         raise UserError("one sample of 90 tokens doesn't fit the memory")
