@@ -133,7 +133,8 @@ def _clocked(work: Callable[..., Any], spent: list[float]) -> Callable[..., Any]
 class _InTurn:
     """An executor that does everything at once and in turn, so that CPU time belongs to who asked for it."""
 
-    def __init__(self, _: int) -> None: ...
+    def __init__(self, _: int) -> None:
+        self.made: Any = None
 
     def __enter__(self) -> _InTurn:
         return self

@@ -155,19 +155,20 @@ def _marks(
     binned: dict[str, Any], marks: list[tuple[str, int]], unit: float, head: float, bottom: float
 ) -> list[Shape]:
     shapes: list[Shape] = []
+    within = sorted((value, name) for name, value in marks if value < binned["width"] * len(binned["rows"]))
+    places = [0.0, *(unit * value for value, _ in within), float(WIDTH)]
     free = [0.0, 0.0]  # where the two lines of labels are taken up to
-    for name, value in sorted(marks, key=lambda mark: mark[1]):
-        at = unit * value
-        if value >= binned["width"] * len(binned["rows"]):
-            continue
+    for (value, name), before, at, after in zip(within, places, places[1:], places[2:], strict=False):
         label = f"{name} {count(value)}"
-        right = at + text_width(label) + 6 > WIDTH
-        begin = at - text_width(label) - 4 if right else at + 4
+        room = text_width(label) + 6
+        # A label stands to the right of its mark, unless it would reach over the next one and needn't to the left.
+        left = at + room > WIDTH or (at + room > after and at - room >= before)
+        begin = at - room + 2 if left else at + 4
         line = next((i for i in (0, 1) if begin >= free[i]), 1)
-        free[line] = begin + text_width(label) + 6
+        free[line] = begin + room
         top = head + 12 + 14 * line
         shapes.append((f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{top - 10}" y2="{bottom}"/>', ""))
-        shapes.append(text(at - 4 if right else at + 4, top, label, "dim", "end" if right else "start"))
+        shapes.append(text(at - 4 if left else at + 4, top, label, "dim", "end" if left else "start"))
     return shapes
 
 

@@ -40,7 +40,9 @@
     const quoted = (text) => (/^[\w@%+=:,.\/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
     const fill = (place, text) => { for (const one of document.querySelectorAll(`.ask ${place}`)) one.textContent = text; };
     const show = () => fill(".row", wanted.value.trim() === "" ? "ID" : quoted(wanted.value.trim()));
-    if (location.protocol === "file:") {
+    const unknown = document.getElementById("look-run");
+    if (unknown && location.protocol === "file:") {
+      unknown.hidden = true;
       const folder = decodeURIComponent(location.pathname).replace(/\/[^/]*$/, "").replace(/^\/(?=[A-Za-z]:)/, "");
       fill(".run", quoted(folder || "/"));
     }

@@ -51,6 +51,16 @@ class Opened:
         self.context.close()
 
 
+def too_wide(opened: Opened) -> list[str]:
+    """What stands out over the right edge with everything opened, but for what scrolls within itself."""
+    opened.open_all()
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= opened.page.viewport_size["width"]
+    return opened.page.evaluate(
+        "[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll') && !e.closest('.unseen') &&"
+        " e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"
+    )
+
+
 def serious_faults(opened: Opened) -> list[tuple[str, str, str]]:
     """What axe-core calls serious or critical, with everything opened, in both languages.
 

@@ -19,7 +19,7 @@ from tune.folder import Tuning, open_tuning
 from tune.paired import by_section, differences, part_of
 from tune.results import read_eval, read_predictions
 from tune.runs import MANIFEST, MIXTURE, Run
-from tune.tables import metric_names, show_figure, text_table
+from tune.tables import metric_names, show_difference, show_figure, text_table
 
 
 class Comparison(dict[str, Any]):
@@ -42,16 +42,11 @@ class Comparison(dict[str, Any]):
             for metric, figures in found["metrics"].items():
                 differences = found["differences"].get(metric, [None] * len(names))[1:]
                 shown = [show_figure(metric, figure) for figure in figures]
-                rows.append([metric, *shown, *(_marked(metric, figure) for figure in differences)])
+                rows.append([metric, *shown, *(show_difference(metric, figure) for figure in differences)])
             parts.append(text_table([f"{split}, {found['n']:,} rows", *columns], rows))
         if any(found["differences"] for found in self["splits"].values()):
             parts.append("* the interval of the difference (95 %, rows drawn for both at once) leaves out 0")
         return "\n\n".join([*parts, *(f"note: {note}" for note in self["notes"])])
-
-
-def _marked(metric: str, difference: dict[str, float] | None) -> str:
-    text = show_figure(metric, difference, sign=True)
-    return f"{text} *" if difference and not difference["low"] <= 0 <= difference["high"] else text
 
 
 def check_call(paths: Sequence[Path], options: Sequence[str]) -> None:

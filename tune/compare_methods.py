@@ -261,7 +261,7 @@ def _gather(
 def _main_metric(run: Run, section: str, figures: dict[str, Any]) -> str:
     """The metric that a section is summed up by: the first of the corpus's own that it has."""
     part = next((part for part in run.parts if part.corpus == section.partition("/")[2]), run)
-    return next((name for name in (*part.metrics, "exact_match") if name in figures), "answer_loss")
+    return next((name for name in (*part.metrics, "exact_match", "pearson") if name in figures), "answer_loss")
 
 
 def _facts(folder: Path, config: Config) -> dict[str, Any]:

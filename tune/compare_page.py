@@ -10,7 +10,7 @@ from tune.compare_plot import draw_comparison
 from tune.device import size
 from tune.model_card import MEANINGS, cell, table
 from tune.results import write_text
-from tune.tables import BASELINES, show_figure, text_table
+from tune.tables import BASELINES, show_difference, show_figure, text_table
 
 PICTURE = "compare.svg"
 
@@ -74,7 +74,7 @@ def scores(
         for metric in metrics:
             row.append(show_figure(metric, section["metrics"][metric].get(name)))
             if metric in compared:
-                row.append(_marked(metric, section["differences"][metric].get(name)))
+                row.append(show_difference(metric, section["differences"][metric].get(name)))
         rows.append(row)
     return head, rows
 
@@ -83,11 +83,6 @@ def models(found: MethodComparison, section: dict[str, Any]) -> list[str]:
     """base, where it was evaluated, and the methods that didn't fail."""
     main = section["metrics"][section["main"]]
     return [name for name in ("base", *found["methods"]) if main.get(name) is not None]
-
-
-def _marked(metric: str, difference: dict[str, float] | None) -> str:
-    text = show_figure(metric, difference, sign=True)
-    return f"{text} *" if difference and not difference["low"] <= 0 <= difference["high"] else text
 
 
 # ---- the page

@@ -22,7 +22,7 @@ _NO_WEIGHT = "no weight depends on it"
 #: Settings that can't be tried in several values, and why.
 NOT_SWEPT = {
     **dict.fromkeys(("steps", "epochs", "patience"), _BUDGET),
-    **dict.fromkeys(("model", "max_length", "too_long", "loss", "system"), _DATA),
+    **dict.fromkeys(("model", "objective", "max_length", "too_long", "loss", "system"), _DATA),
     **dict.fromkeys(("eval_every", "save_every", "keep", "eval", "eval_limit", "max_new_tokens"), _NO_WEIGHT),
     **dict.fromkeys(("pack", "checkpointing", "compile"), _NO_WEIGHT),
 }

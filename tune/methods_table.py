@@ -246,7 +246,8 @@ def saved_bytes(model: Any, method: Method) -> int:
         numbers = settings.num_virtual_tokens * settings.token_dim
         if method.kind == "prefix":
             numbers *= 2 * settings.num_layers
-        return numbers * next(encoder.parameters()).element_size()
+        head = [p for name, p in model.named_parameters() if p.requires_grad and "modules_to_save" in name]
+        return numbers * next(encoder.parameters()).element_size() + sum(p.numel() * p.element_size() for p in head)
     from peft import get_peft_model_state_dict
 
     tensors = get_peft_model_state_dict(model, save_embedding_layers=False)

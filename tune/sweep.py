@@ -68,7 +68,7 @@ def sweep(
     grid = read_grid(asked.get("sets") or (), asked.get("file"))
     settled = list[str]()
     trials = _trials(run, grid, asked, settled)
-    metric = _check_metric(run, metric)
+    metric = _check_metric(run, trials[0].config.objective, metric)
     limit = parse_memory(memory) if memory is not None else None
     out = out or default_out(run, trials[0].config, "sweep")
     if out.exists() and not (out.is_dir() and ((out / SWEEP).is_file() or not any(out.iterdir()))):
@@ -142,12 +142,14 @@ def _trials(run: Run, grid: Grid, asked: dict[str, Any], notes: list[str]) -> li
     return trials
 
 
-def _check_metric(run: Run, metric: str | None) -> str:
+def _check_metric(run: Run, objective: str | None, metric: str | None) -> str:
     """The metric to choose by. Raises UserError where validation will have no such figure."""
     parts = run.parts
     own = parts[0].metrics if len(parts) == 1 else ()
     labels = ("accuracy_likelihood", "auc", "accuracy_at_threshold") if len(parts) == 1 and parts[0].labels else ()
     known = list(dict.fromkeys([LOSS, "exact_match", *own, *labels]))
+    if objective == "regress":
+        known = [LOSS, "pearson", "spearman", "mae"]
     if metric is not None and metric not in known:
         raise UserError(f"--metric: validation has no {metric!r}{did_you_mean(metric, known, 'it has')}")
     return metric or LOSS
@@ -248,6 +250,8 @@ def _measured(
     progress: Report,
 ) -> float:
     """Train from where the trial stands to step `until`; returns its figure on validation."""
+    from tune.objectives import loss_of
+
     going_on = newest(folder / CHECKPOINTS) is not None
     # A checkpoint is gone on from with the rows it was made with.
     config = read_lock(folder).config if going_on else trial.trained(every)
@@ -258,8 +262,9 @@ def _measured(
         write_local(folder, run, finished=False)
         work.plan.write(folder)
     train_tokens, valid = work.tokens["train"], work.tokens["validation"]
+    how: dict[str, Any] = {"loss_fn": loss_of(work.config, train_tokens), "resume": going_on, "until": until}
     with compiled(work.model, work.plan):
-        result = train(work.model, train_tokens, valid, work.config, folder, work.plan, resume=going_on, until=until)
+        result = train(work.model, train_tokens, valid, work.config, folder, work.plan, **how)
     if metric == LOSS:
         return math.nan if result.best_loss is None else result.best_loss
     return _figure(work, metric, progress)

@@ -23,6 +23,12 @@ def show_figure(name: str, figure: dict[str, Any] | None, sign: bool = False) ->
     return f"{value} [{', '.join(ends)}]" if ends else value
 
 
+def show_difference(name: str, difference: dict[str, float] | None) -> str:
+    """A difference with its interval, and a * where that leaves out 0."""
+    text = show_figure(name, difference, sign=True)
+    return f"{text} *" if difference and not difference["low"] <= 0 <= difference["high"] else text
+
+
 def metric_names(*sections: dict[str, Any] | None) -> list[str]:
     """The metrics of some sections of eval.json, in their order there."""
     named = (key for section in sections if section for key, value in section.items() if isinstance(value, dict))

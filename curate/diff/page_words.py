@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from curate.card.page_words import page_words as card_words
 from curate.card.meanings import meaning
+from curate.card.page_words import page_words as card_words
 from jingtiao.both import Both, both
 
 _TEXTS: dict[str, tuple[str, str]] = {

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import browsers
 import pytest
-from browsers import PHONE, Opened
+from browsing import PHONE, Opened, launched, serious_faults, too_wide
 from diff_by_hand import HOSTILE, two_runs
 from helpers import curate, rejects
 
@@ -22,8 +21,7 @@ from curate.diff.page import write_page
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with browsers.started() as browser:
-        yield browser
+    yield from launched()
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +49,7 @@ def test_it_opens_quietly_and_every_chart_is_drawn(browser: Any, page: Path) -> 
 
 def test_it_fits_a_telephone_and_can_be_printed(browser: Any, page: Path, tmp_path: Path) -> None:
     with Opened(browser, page, viewport=PHONE) as one:
-        assert one.too_wide() == []
+        assert too_wide(one) == []
         one.page.pdf(path=str(tmp_path / "page.pdf"), format="A4")
         assert (tmp_path / "page.pdf").stat().st_size > 20_000
 
@@ -59,7 +57,7 @@ def test_it_fits_a_telephone_and_can_be_printed(browser: Any, page: Path, tmp_pa
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(browser: Any, page: Path, scheme: str) -> None:
     with Opened(browser, page, color_scheme=scheme, bypass_csp=True) as one:
-        assert one.serious_faults() == []
+        assert serious_faults(one) == []
 
 
 def test_the_language_the_search_and_the_numbers(browser: Any, page: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tune.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ["recipe", "train", "plan", "eval", "chat", "report", "compare", "merge", "score", "methods"]
+VERBS = ["recipe", "train", "plan", "eval", "chat", "report", "compare", "sweep", "merge", "score", "methods"]
 FLAGS = ["--model", "--method", "--out", "--config", "--set", "--seed", "--resume", "--memory", "--json", "--force"]
 
 
@@ -78,6 +78,14 @@ def test_tune_imports_nothing_of_curate() -> None:
         (["merge", "TUNING"], "TUNING: no such tuning"),
         (["chat", "TUNING"], "TUNING: no such tuning"),
         (["compare", "A", "B"], "A: no such tuning"),
+        (["compare", "A", "B", "--methods", "lora,full"], "--methods: tunes one run, not 2"),
+        (
+            ["compare", "A", "B", "--seed", "1", "--force"],
+            "--seed, --force: for tuning by several methods; add --methods",
+        ),
+        (["compare", "RUN", "--methods", "lora,full"], "RUN: no such run folder"),
+        (["sweep", "RUN", "--set", "lr=1,2"], "RUN: no such run folder"),
+        (["methods", "RUN"], "RUN: no such run folder"),
     ],
 )
 def test_wrong_calls(
@@ -129,11 +137,17 @@ def test_methods(capsys: pytest.CaptureFixture[str]) -> None:
     from tune.methods import METHODS
 
     assert main(["methods", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["methods"]
     assert [row["name"] for row in rows] == list(METHODS)
-    assert main(["methods"]) == 0
+    assert main(["methods", "--model", "tiny"]) == 0
     text = capsys.readouterr().out
     assert all(f"{row['name']} " in text and row["summary"] in text for row in rows)
+    assert "tiny on " in text and "samples of 64, 12% of them learnt, assumed: name a RUN" in text
+
+
+def test_a_run_is_not_a_tuning(golden: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (message,) = errors(capfd, "compare", golden / "pair")
+    assert message.startswith(f"{golden / 'pair'}: is a run; compare RUN --methods lora,full tunes on it")
 
 
 def test_ctrl_c(golden: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

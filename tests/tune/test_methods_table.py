@@ -96,8 +96,8 @@ def test_what_is_saved_is_as_large_as_the_file(name: str, dtype: torch.dtype, tm
 @pytest.mark.filterwarnings("ignore:Position ids are not supported")
 @pytest.mark.parametrize("name", ["full", "freeze", "lora", "adapter", "ln", "prompt"])
 def test_arithmetic_is_what_torch_counts(name: str) -> None:
-    """Matrix products forward and backward, but for a few: the first layer's q, k and v need no gradient of their input
-    where nothing before them trains, and of this small model that is a good part."""
+    """Matrix products forward and backward, but for a few: the first layer's q, k and v need no gradient of their
+    input where nothing before them trains, and of this small model that is a good part."""
     # With dropout, LoRA's own forward is PEFT's, whose operations torch knows.
     config = resolve(None, model="m", method=name, sets=[*SMALL, "virtual_tokens=2", "dropout=0.1"])
     model = METHODS[name].prepare(small_model("qwen3"), config).train()

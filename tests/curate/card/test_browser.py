@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import browsers
+import browsing
 import pytest
-from browsers import PHONE
+from browsing import PHONE, launched, serious_faults, too_wide
 from helpers import curate, samples
 from mixed import mix, mixture_file
 
@@ -21,7 +21,7 @@ HOSTILE = (
 )
 
 
-class Opened(browsers.Opened):
+class Opened(browsing.Opened):
     """The card of a run in a tab of its own."""
 
     def __init__(self, browser: Any, run: Path, **options: Any) -> None:
@@ -30,8 +30,7 @@ class Opened(browsers.Opened):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with browsers.started() as browser:
-        yield browser
+    yield from launched()
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def test_it_opens_quietly_and_every_chart_is_drawn(browser: Any, runs: dict[str,
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_wider_than_a_telephone(browser: Any, runs: dict[str, Path], name: str) -> None:
     with Opened(browser, runs[name], viewport=PHONE) as one:
-        assert one.too_wide() == []
+        assert too_wide(one) == []
 
 
 @pytest.mark.parametrize("script", [True, False])
@@ -153,4 +152,4 @@ def test_it_can_be_printed(browser: Any, runs: dict[str, Path], tmp_path: Path) 
 @pytest.mark.parametrize("name", NAMES)
 def test_axe_finds_no_serious_fault(browser: Any, runs: dict[str, Path], name: str, scheme: str) -> None:
     with Opened(browser, runs[name], color_scheme=scheme, bypass_csp=True) as one:
-        assert one.serious_faults() == []
+        assert serious_faults(one) == []

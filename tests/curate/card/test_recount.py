@@ -9,11 +9,12 @@ from pathlib import Path
 
 import near_by_hand
 import pytest
-from card_by_hand import Recount, rank
+from card_by_hand import LIMITS, Recount, rank
 from helpers import curate, recipe_file
 from mixed import mix, mixture_file, small_run
 from mixture_card_by_hand import MixtureRecount
 from page_reader import Numbers, number
+from tokenizers_by_hand import family
 
 from curate.card.words import LANGUAGES
 from curate.recipefile import load_recipe
@@ -28,10 +29,13 @@ STEPS = [
 
 
 def planted(folder: Path) -> Path:
-    """A source with repeats of all sizes, likenesses, leaks, contradictions, personal details and broken lines."""
+    """A source with repeats of all sizes, likenesses, leaks, contradictions, details of persons and broken lines, and
+    two benchmarks."""
     folder.mkdir()
     draw = random.Random(7)
     texts = [near_by_hand.made(draw, draw.choice((9, 24, 40, 90, 150, 260))) for _ in range(50)]
+    for exam, known in (("exam", texts[:4]), ("quiz", [near_by_hand.changed(draw, text, 1) for text in texts[3:9]])):
+        (folder / f"{exam}.txt").write_text("\n".join(known) + "\n", encoding="utf-8")
     for split, count in (("train", 90), ("validation", 40), ("test", 30)):
         lines = ["text\tlabel"]
         for k in range(count):
@@ -59,8 +63,19 @@ def recounts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recount]:
         source = sample_path(name)
         assert source
         found[name] = Recount(curate(name, folder / name).path, load_recipe(name), source)
-    recipe, source = recipe_file(folder / "own", "classification", STEPS), planted(folder / "source")
-    found["planted"] = Recount(curate(recipe, folder / "planted", source).path, load_recipe(str(recipe)), source)
+    tokenizer = family("qwen3")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    exams = [str(folder / "source" / name) for name in ("exam.txt", "quiz.txt")]
+    steps = [
+        *STEPS[:3],
+        {"decontaminate": {"against": exams}},
+        *STEPS[3:-1],
+        {"token_length": {"tokenizer": str(folder / "tokenizer")}},
+        STEPS[-1],
+    ]
+    recipe, source = recipe_file(folder / "own", "classification", steps), planted(folder / "source")
+    run = curate(recipe, folder / "planted", source).path
+    found["planted"] = Recount(run, load_recipe(str(recipe)), source, tokenizer=tokenizer)
     return found
 
 
@@ -70,7 +85,8 @@ def shown(run: Path, lang: str) -> Numbers:
 
 def is_histogram(place: str) -> bool:
     """Histograms have a test of their own: they may choose their columns."""
-    return place.partition(" ")[2].startswith("lengths-")
+    kind, _, name = place.partition(" ")
+    return kind in ("hints", "chart") and name.startswith(("lengths-", "tokens"))
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, "planted"])
@@ -84,7 +100,18 @@ def test_every_number_of_the_page_is_accounted_for(recounts: dict[str, Recount],
 def test_what_is_planted_is_found(recounts: dict[str, Recount]) -> None:
     """A recount of nothing but zeros would prove little."""
     wanted = recounts["planted"].numbers
-    for place in ("leaks", "near_leaks", "labels", "duplicates", "near", "changes", "pii", "flags", "rejects"):
+    for place in (
+        "leaks",
+        "near_leaks",
+        "labels",
+        "tokens_cut",
+        "duplicates",
+        "near",
+        "changes",
+        "pii",
+        "flags",
+        "rejects",
+    ):
         assert sum(cell != "0" for cell in wanted[f"table {place}"]) > 1, place
     assert len(wanted["findings li"]) > 12
 
@@ -98,12 +125,14 @@ def test_both_languages_tell_the_same_numbers(recounts: dict[str, Recount], name
 @pytest.mark.parametrize("name", [*FAMILIES, "planted"])
 def test_histograms_count_every_length_once(recounts: dict[str, Recount], name: str) -> None:
     page = shown(recounts[name].run, "zh")
-    measured = recounts[name].measured()
+    measured = {f"lengths-{field}": by_split for field, by_split in recounts[name].measured().items()}
+    if tokens := recounts[name].tokens():
+        measured["tokens"] = {split: [total for _, total in told] for split, told in tokens.items()}
     assert [place for place in page.numbers if is_histogram(place)] == [
-        f"{kind} lengths-{field}" for field in measured for kind in ("hints", "chart")
+        f"{kind} {chart}" for chart in measured for kind in ("hints", "chart")
     ]
-    for field, by_split in measured.items():
-        hints, drawn = page.hints[f"lengths-{field}"], page.numbers[f"chart lengths-{field}"]
+    for chart, by_split in measured.items():
+        hints, drawn = page.hints[chart], page.numbers[f"chart {chart}"]
         starts = [k for k, hint in enumerate(hints) if re.match(r"0\D", hint)]
         expected: list[str] = []
         for lengths, first, end in zip(by_split.values(), starts, [*starts[1:], len(hints)], strict=True):
@@ -119,7 +148,8 @@ def test_histograms_count_every_length_once(recounts: dict[str, Recount], name: 
                 expected += [span[2]] if span[1] else []
             assert max(lengths) < reach
             within = number(expected[-1]) if hints[end - 1].startswith("≥") else reach
-            expected += [f"{p:,}" for p in (rank(lengths, 50), rank(lengths, 95)) if p < within]
+            marks = LIMITS if chart == "tokens" else (rank(lengths, 50), rank(lengths, 95))
+            expected += [f"{mark:,}" for mark in marks if mark < within]
         assert drawn[: len(expected)] == expected
         ticks = [number(tick) for tick in drawn[len(expected) :]]
         assert ticks[0] == 0 and len({b - a for a, b in pairwise(ticks)}) == 1, "an even scale"
