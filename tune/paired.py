@@ -7,13 +7,16 @@ other. The interval of the difference says it.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tune.runs import MIXTURE, Run
 from tune.tables import metric_names
+
+#: Metrics of numbers, not of texts.
+OF_SCORES = ("pearson", "spearman", "mae")
 
 
 def part_of(run: Run, section: str) -> Run:
@@ -66,8 +69,13 @@ def _measure(run: Run, rows: Sequence[dict[str, Any]], section: dict[str, Any]) 
 
     rows = sorted(rows, key=lambda row: row["id"])
     scored = Scored([row["prediction"] for row in rows], [row["references"] for row in rows], None, run.labels)
+    # A head that gives scores is held against the labels themselves, not against their words.
+    codes = {word: code for code, word in run.labels.items()}
+    of_codes = replace(scored, references=[[codes.get(text, text) for text in given] for given in scored.references])
     found = {
-        name: Measured(METRICS[name].statistics(scored), METRICS[name].figure) for name in section if name in METRICS
+        name: Measured(METRICS[name].statistics(of_codes if name in OF_SCORES else scored), METRICS[name].figure)
+        for name in section
+        if name in METRICS
     }
     loss = [[row["scores"].get("nll"), row["scores"].get("answer_tokens")] for row in rows]
     if all(None not in pair for pair in loss):

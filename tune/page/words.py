@@ -104,8 +104,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "section": ("评测集", "Split"),
     "gain": ("比微调前", "against base"),
     "scores_note": (
-        "除损失（每个词元的 nat 数）和困惑度外均为百分数。",
-        "Per cent, but for losses (nats a token) and perplexity.",
+        "除损失（每个词元的 nat 数）、困惑度和误差外均为百分数。",
+        "Per cent, but for losses (nats a token), perplexity and errors.",
     ),
     # the curve
     "curve": ("训练过程", "How training went"),
