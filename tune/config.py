@@ -47,9 +47,6 @@ class Config(BaseModel):
         TINY, min_length=1, description="a folder, a hub name, or tiny, tiny-bert: a small model made on the spot"
     )
     method: str = Field("lora", description="what is trained (`tune methods`); full for the tiny model")
-    objective: Literal["sft", "classify", "regress"] | None = Field(
-        None, description="what is learnt: answers, or by a head labels or scores; classify for encoders, else sft"
-    )
     seed: int = Field(0, ge=0, lt=2**63, description="decides new weights, the order of samples and dropout")
 
     lr: float | None = Field(None, gt=0, description="peak learning rate; the method's own where not given")
@@ -71,6 +68,9 @@ class Config(BaseModel):
     )
     pack: Annotated[int, Field(ge=8)] | None = Field(None, description="tokens a row; chosen by the plan if not given")
     loss: Literal["output", "all"] = Field("output", description="the tokens that are learnt: the answers', or all")
+    objective: Literal["sft", "classify", "regress"] | None = Field(
+        None, description="what is learnt: answers, or by a head labels or scores; classify for encoders, else sft"
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="classify: the share of a label spread over all")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="classify: balanced, so that rare labels weigh as much as frequent ones"

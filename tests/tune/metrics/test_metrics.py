@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -11,18 +12,37 @@ from hypothesis import strategies as st
 
 from tune.errors import UserError
 from tune.metrics import FROM_LOSS, METRICS, row_scores, score
+from tune.metrics.correlation import ranks
 
 WORDS = {"0": "不同", "1": "相同", "2": "难说"}
 LABELS = [name for name, metric in METRICS.items() if metric.needs_labels]
 DIVERSITY = ["dist1", "dist2"]
-TEXTS = [name for name in METRICS if name not in [*LABELS, *DIVERSITY]]
+SCORES = ["pearson", "spearman", "mae"]
+TEXTS = [name for name in METRICS if name not in [*LABELS, *DIVERSITY, *SCORES]]
 
 
 def test_names_in_use() -> None:
     named = (
         "accuracy f1 macro_f1 cmrc_em cmrc_f1 drcd_em drcd_f1 rouge1 rouge2 rougeL bleu2 bleu4 dist1 dist2 exact_match"
     )
-    assert set(named.split()) == set(METRICS)
+    assert {*named.split(), *SCORES} == set(METRICS)
+
+
+def test_scores_correlate_as_numpy_and_scipy_say() -> None:
+    from scipy.stats import pearsonr, rankdata, spearmanr
+
+    draw = random.Random(0)
+    said = [round(draw.gauss(3, 1), 1) for _ in range(60)]  # of one decimal, so that some are equal
+    gold = [round(x + draw.gauss(0, 1), 1) for x in said]
+    found = score("pair", SCORES, [str(x) for x in said], [[str(y)] for y in gold])
+    assert found["pearson"]["value"] == pytest.approx(pearsonr(said, gold)[0])
+    assert found["spearman"]["value"] == pytest.approx(spearmanr(said, gold)[0])
+    assert found["mae"]["value"] == pytest.approx(sum(abs(x - y) for x, y in zip(said, gold, strict=True)) / 60)
+    assert ranks(np.array(said)).tolist() == rankdata(said).tolist()
+    assert all(figure["low"] < figure["value"] < figure["high"] for figure in found.values())
+    assert score("pair", ["pearson"], ["2", "2"], [["1"], ["3"]])["pearson"]["value"] == 0  # a constant has none
+    with pytest.raises(UserError, match="'much' is no number"):
+        score("pair", SCORES, ["much"], [["1"]])
 
 
 def test_every_metric_of_every_task_is_known() -> None:
