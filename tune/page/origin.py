@@ -21,6 +21,7 @@ Report = dict[str, Any]
 
 
 def training(report: Report) -> list[tuple[Any, Any]]:
+    """Labels and values: method, size, data, steps, and what it cost."""
     config, plan, local = (report[key] for key in ("config", "plan", "local"))
     trained, parameters = local.get("training") or {}, plan.get("parameters") or {}
     told: list[tuple[str, Any]] = [("method", f"`{config.method}`"), ("model", f"`{cell(config.model)}`")]
@@ -46,6 +47,7 @@ def training(report: Report) -> list[tuple[Any, Any]]:
 
 
 def settings(report: Report) -> Any:
+    """The settings that are not the default, as a table."""
     if not report["settings"]:
         return html("all_default")
     rows = [[key, *map(_setting, pair)] for key, *pair in report["settings"]]
@@ -87,6 +89,7 @@ def corpora(report: Report) -> Any:
 
 
 def reproduce(report: Report) -> str:
+    """The line that makes the tuning again."""
     return reproduce_line(report["plan"])
 
 
@@ -115,9 +118,8 @@ def _of_run(report: Report) -> list[tuple[str, list[str]]]:
     manifest, corpus = report["manifest"], report["corpus"]
     recipe = manifest["recipe"]
     title = corpus.get("title") or corpus.get("pretty_name") or recipe.get("name", "")
-    _, task = (Both(*TASKS[manifest["task"]]),) * 2 if manifest.get("task") in TASKS else (None, None)
-    named = value(title) + (f"　{value(task)}" if task else "")
-    told = [named]
+    task = TASKS.get(manifest.get("task", ""))
+    told = [value(title) + (f"　{value(Both(*task))}" if task else "")]
     if re.fullmatch(r"https?://[^\s<>\"']+", home := str(corpus.get("homepage", ""))):
         told.append(f'<a href="{escape(home)}" rel="noreferrer">{escape(home)}</a>')
     licence = corpus.get("terms") or corpus.get("license")
