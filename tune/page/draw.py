@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,13 @@ from jingtiao.both import Both, both, escape, prose, said, value
 from jingtiao.markdown import cell
 from jingtiao.numbers import count
 from jingtiao.page import safe
-from tune.device import size
-from tune.model_card import MEANINGS, TASKS, reproduce_line
+from tune.model_card import MEANINGS
+from tune.page import origin
 from tune.page.charts import confusion, intervals, losses, rates, show, spread
 from tune.page.measure import KINDS, SHOWN, class_figures
 from tune.page.rows import example
-from tune.page.words import words
+from tune.page.words import split_words, words
+from tune.page.words import told as html
 from tune.results import MODELS
 from tune.tables import UNBOUNDED, show_figure
 from tune.timing import duration
@@ -34,7 +33,7 @@ def draw(report: Report, lang: str) -> str:
     title = said(words("page_title").fill(name=report["name"]), lang)
     sections = [(name, name) for name in _SECTIONS if page.has(name)]
     style = (_HERE / "report.css").read_text(encoding="utf-8")
-    return frame.draw(_HERE / "report.html.j2", lang, title, sections, words, style=style, page=page)
+    return frame.draw(_HERE / "report.html.j2", lang, title, sections, words, style=style, page=page, origin=origin)
 
 
 class _Page:
@@ -103,7 +102,7 @@ class _Page:
                 text = words("only_one").fill(metric=main, figure=figure, model=words(model))
             sentences = [text, *_against_baselines(section)]
             body = "".join(f" {prose(one)}" for one in sentences)
-            told.append((kind, _t(f"head_{kind}", split=split_words(name)), safe(body)))
+            told.append((kind, html(f"head_{kind}", split=split_words(name)), safe(body)))
         return told
 
     def by_corpus(self) -> Any:
@@ -163,7 +162,7 @@ class _Page:
     def curve(self) -> Any:
         curve = self.report["curve"]
         if not curve["train"]:
-            return _t("no_curve")
+            return html("no_curve")
         log = words("log_axis") if curve["log"] else ""
         charts = [
             ("losses", words("fig_losses").fill(log=log), losses(curve)),
@@ -250,7 +249,7 @@ class _Page:
                     else "counts_binary"
                 )
                 numbers = {kind: count(section["counts"][kind]) for kind in (*KINDS, "right")}
-                told.append(_t(key, split=split_words(name), metric=f"`{section['by']}`", **numbers))
+                told.append(html(key, split=split_words(name), metric=f"`{section['by']}`", **numbers))
         return told
 
     def examples(self) -> list[tuple[Any, list[Any]]]:
@@ -263,83 +262,12 @@ class _Page:
                     key = f"kind_{kind}_graded" if section["graded"] else f"kind_{kind}"
                     shown = words("shown_of").fill(shown=len(rows), n=count(section["counts"][kind]))
                     drawn = [safe(example(row, section["by"], "labels" in section)) for row in rows]
-                    groups.append({"name": _t(key), "shown": safe(prose(shown)), "rows": drawn})
+                    groups.append({"name": html(key), "shown": safe(prose(shown)), "rows": drawn})
             if groups:
                 told.append((safe(value(split_words(name))), groups))
         return told
 
     most = SHOWN
-
-    # ---- what was trained, and of what
-
-    def training(self) -> list[tuple[Any, Any]]:
-        config, plan, local = (self.report[key] for key in ("config", "plan", "local"))
-        trained, parameters = local.get("training") or {}, plan.get("parameters") or {}
-        told: list[tuple[str, Any]] = [("method", f"`{config.method}`"), ("model", f"`{cell(config.model)}`")]
-        told.append(("objective", words(f"learns_{config.objective or 'sft'}")))
-        if {"trainable", "total"} <= parameters.keys():
-            share = f"{parameters['trainable'] / parameters['total']:.2%}" if parameters["total"] else "–"
-            numbers = {key: count(parameters[key]) for key in ("trainable", "total")}
-            told.append(("parameters", words("of_parameters").fill(**numbers, share=share)))
-        if {"samples", "tokens", "answer_tokens"} <= plan.keys():
-            numbers = {"samples": plan["samples"], "tokens": plan["tokens"], "learnt": plan["answer_tokens"]}
-            data = words("of_data").fill(**{key: count(n) for key, n in numbers.items()})
-            if plan.get("dropped") or plan.get("truncated"):
-                numbers = {key: count(plan.get(key) or 0) for key in ("dropped", "truncated")}
-                data = _joined(data, words("left_out").fill(**numbers))
-            told.append(("data", data))
-        steps = trained.get("steps") or plan.get("steps")
-        if steps and {"batch", "epochs"} <= plan.keys():
-            epochs = f"{plan['epochs'] * steps / plan['steps'] if plan.get('steps') else plan['epochs']:.3g}"
-            told.append(
-                ("steps", words("of_steps").fill(steps=count(steps), batch=count(plan["batch"]), epochs=epochs))
-            )
-        told += _costs(plan, trained, local)
-        told.append(("seed", str(config.seed)))
-        return [(_t(key), safe(prose(text))) for key, text in told]
-
-    def settings(self) -> Any:
-        if not self.report["settings"]:
-            return _t("all_default")
-        rows = [[key, *map(_setting, pair)] for key, *pair in self.report["settings"]]
-        head = [words(key) for key in ("setting", "value", "default")]
-        return safe(frame.table("settings", words("settings"), head, rows, texts=3))
-
-    def lineage(self) -> list[tuple[Any, list[Any]]]:
-        """From the corpus to what was trained: headings, each with its sentences."""
-        config, hashes, manifest = (self.report[key] for key in ("config", "hashes", "manifest"))
-        told: list[tuple[str, list[str]]] = (
-            _of_run(self.report) if manifest else [("run", [prose(words("run_unknown"))])]
-        )
-        shas = {"sha": "model", "tokenizer": "tokenizer", "template": "template"}
-        based = {key: _sha(hashes.get(name)) for key, name in shas.items()}
-        told.append(("base_model", [prose(words("base_is").fill(model=cell(config.model), **based))]))
-        folder = self.report["folder"]
-        result = words("result_is").fill(folder=folder, method=config.method, seed=config.seed)
-        told.append(("result", [prose(result), prose(words("licences_hold"))]))
-        return [(_t(key), [safe(one) for one in sentences]) for key, sentences in told]
-
-    def corpora(self) -> Any:
-        """Of a mixture a row a corpus."""
-        entries = self.report["manifest"].get("mixture", {}).get("corpora", {})
-        if not entries:
-            return ""
-        rows: list[list[Any]] = []
-        for name, entry in sorted(entries.items()):
-            licence = self.report["corpus"].get("licenses", {}).get(name)
-            made = entry.get("recipe", {})
-            numbers = [
-                count(entry.get("written", 0)),
-                f"{entry.get('realised', 0):.1%}",
-                count(entry.get("repeats", 0)),
-            ]
-            texts = [name, f"{made.get('name')} {made.get('version', '')}", _sha(entry.get("fingerprint"))]
-            rows.append([*texts, licence or words("not_stated"), *numbers])
-        keys = ("name", "recipe", "fingerprint", "licence_head", "train", "share", "repeats")
-        return safe(frame.table("corpora", words("mixed_of"), [words(key) for key in keys], rows, texts=4))
-
-    def reproduce(self) -> str:
-        return reproduce_line(self.report["plan"])
 
     def meanings(self) -> list[Any]:
         every = dict.fromkeys(m for s in self.sections.values() for m in (*s["metrics"], *s["baselines"]))
@@ -348,13 +276,6 @@ class _Page:
 
 
 # ---- words for figures
-
-
-def split_words(section: str) -> Both:
-    """A section of eval.json as it is called: 测试集 · lcqmc."""
-    split, _, corpus = section.partition("/")
-    named = words(split) if split in ("train", "validation", "test") else Both(cell(split), cell(split))
-    return Both(*(f"{one} · {cell(corpus)}" for one in named)) if corpus else named
 
 
 def judged(metric: str, difference: dict[str, float]) -> str:
@@ -380,59 +301,6 @@ def _against_baselines(section: Report) -> list[Both]:
     return told
 
 
-def _costs(plan: Report, trained: Report, local: Report) -> list[tuple[str, Any]]:
-    """Memory, speed and time; planned is what the device's own count is held against."""
-    told: list[tuple[str, Any]] = []
-    memory = plan.get("memory") or {}
-    planned = memory.get("peak" if plan.get("device") == "CPU" else "allocated")
-    if planned and trained.get("peak_memory"):
-        used = size(trained["peak_memory"])
-        told.append(("memory", words("of_memory").fill(planned=size(planned), used=used)))
-    elif planned:
-        told.append(("memory", words("planned_memory").fill(planned=size(planned))))
-    if trained.get("tokens_per_second"):
-        told.append(("speed", words("of_speed").fill(speed=f"{trained['tokens_per_second']:,.0f}")))
-    if trained.get("seconds") and local.get("seconds"):
-        spent = {"training": duration(trained["seconds"]), "all": duration(local["seconds"])}
-        told.append(("time", words("of_time").fill(**spent)))
-    if plan.get("device"):
-        told.append(("device", cell(plan["device"])))
-    return told
-
-
-def _of_run(report: Report) -> list[tuple[str, list[str]]]:
-    """The lineage's first stations: corpus, recipe, run."""
-    manifest, corpus = report["manifest"], report["corpus"]
-    recipe = manifest["recipe"]
-    title = corpus.get("title") or corpus.get("pretty_name") or recipe.get("name", "")
-    _, task = (Both(*TASKS[manifest["task"]]),) * 2 if manifest.get("task") in TASKS else (None, None)
-    named = value(title) + (f"　{value(task)}" if task else "")
-    told = [named]
-    if re.fullmatch(r"https?://[^\s<>\"']+", home := str(corpus.get("homepage", ""))):
-        told.append(f'<a href="{escape(home)}" rel="noreferrer">{escape(home)}</a>')
-    licence = corpus.get("terms") or corpus.get("license")
-    told.append(prose(words("licence").fill(licence=cell(licence) if licence else words("not_stated"))))
-    if corpus.get("citation"):
-        told.append(f'<span class="dim">{value(corpus["citation"])}</span>')
-    made = words("recipe_is").fill(
-        name=cell(recipe.get("name")), version=cell(recipe.get("version", "")), sha=_sha(recipe.get("sha256"))
-    )
-    splits = [
-        words("rows_of").fill(split=split_words(split), n=count(counts["written"]))
-        for split, counts in manifest.get("splits", {}).items()
-    ]
-    rows = both(
-        lambda lang: (
-            "，".join(said(s, lang) for s in splits) if lang == "zh" else ", ".join(said(s, lang) for s in splits)
-        )
-    )
-    ran = words("run_is").fill(fingerprint=_sha(report["hashes"].get("run")), seed=manifest.get("seed"))
-    run = [prose(ran), value(rows)]
-    if report["card"]:
-        run.append(f'<a href="{escape(report["card"])}">{prose(words("data_card"))}</a>')
-    return [("corpus", told), ("recipe", [prose(made)]), ("run", run)]
-
-
 def _spread_table(place: str, split: Both, metric: str, columns: Report) -> str:
     share, edges = metric not in UNBOUNDED, columns["edges"]
     rows: list[list[Any]] = [
@@ -444,12 +312,6 @@ def _spread_table(place: str, split: Both, metric: str, columns: Report) -> str:
         rows.append([beyond, *(count(columns["over"][model]) for model in MODELS)])
     caption = words("table_spread").fill(split=split, metric=metric)
     return frame.table(place, caption, [words("range"), *map(words, MODELS)], rows)
-
-
-def _setting(value: Any) -> str:
-    if value is None:
-        return "–"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _some(steps: list[float], most: int = 12) -> list[float]:
@@ -473,16 +335,8 @@ def _short(n: int) -> str:
     return str(n)
 
 
-def _sha(digest: object) -> str:
-    return cell(str(digest or "?")[:16])
-
-
 def _label(*parts: str | Both) -> Any:
     return safe(value(both(lambda lang: " · ".join(said(part, lang) for part in parts))))
-
-
-def _joined(*parts: Both) -> Both:
-    return Both(*("".join(texts) for texts in zip(*parts, strict=True)))
 
 
 def _beside(drawn: str, table: str) -> Any:
@@ -490,8 +344,4 @@ def _beside(drawn: str, table: str) -> Any:
 
 
 def _heading(name: str, section: Report) -> Any:
-    return _t("scores_of", split=split_words(name), n=count(section["n"]))
-
-
-def _t(key: str, **values: object) -> Any:
-    return safe(prose(words(key).fill(**values)))
+    return html("scores_of", split=split_words(name), n=count(section["n"]))

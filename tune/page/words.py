@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from jingtiao.both import Both
-from jingtiao.page import WORDS
+from typing import Any
+
+from jingtiao.both import Both, prose
+from jingtiao.markdown import cell
+from jingtiao.page import WORDS, safe
 
 _TEXTS: dict[str, tuple[str, str]] = {
     "page_title": ("{name} · 微调报告", "{name} · tuning report"),
@@ -279,3 +282,15 @@ _ALL = {**WORDS, **{key: Both(*texts) for key, texts in _TEXTS.items()}}
 def words(key: str) -> Both:
     """A text of the report in both languages."""
     return _ALL[key]
+
+
+def split_words(section: str) -> Both:
+    """A section of eval.json as it is called: 测试集 · lcqmc."""
+    split, _, corpus = section.partition("/")
+    named = words(split) if split in ("train", "validation", "test") else Both(cell(split), cell(split))
+    return Both(*(f"{one} · {cell(corpus)}" for one in named)) if corpus else named
+
+
+def told(key: str, **values: object) -> Any:
+    """A text of the report as HTML, its places filled."""
+    return safe(prose(words(key).fill(**values)))
