@@ -77,7 +77,7 @@ def curate_recipe(
         work = stack.enter_context(work_folder(place))
         report("reading the source")
         if force or not place.exists():  # else it may be up to date
-            in_passing(partial(_load, recipe))
+            in_passing(partial(_load_words, recipe))
         source = open_recipe_source(recipe, sources, work.source)
         used = versions.of(recipe, source)
         chosen = {"seed": seed, "limit": limit, "lang": lang}
@@ -103,6 +103,7 @@ def curate_recipe(
         local.end_records()
 
         report("writing")
+        in_passing(prepare)
         written = write_slices(recipe, context, templates, local, state, tally, run, Store(work.keys, budget.store))
         options = {
             **chosen,
@@ -116,15 +117,11 @@ def curate_recipe(
         return result
 
 
-def _load(recipe: Recipe) -> None:
-    """What a run needs later and takes a while to load, while the source is looked at: the segmenter's dictionary,
-    NumPy, the card's templates."""
+def _load_words(recipe: Recipe) -> None:
+    """Load the segmenter's dictionary, which lets go of the interpreter meanwhile, while the source is looked at."""
     segment = recipe.step("segment")
     if segment is not None and segment.options.as_ != "off" and segment.options.engine == "rjieba":
         import rjieba  # noqa: F401
-    import numpy  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
-    prepare()
 
 
 def token_counter(recipe: Recipe) -> TokenCounter | None:
