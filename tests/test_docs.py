@@ -259,13 +259,20 @@ def read_command(command: str) -> dict[str, Any]:
 
 def test_every_tune_command_can_be_read() -> None:
     from tune.config import resolve
+    from tune.grid import read_grid
 
     found = [command for command in commands(read("README.md")) if command.startswith(TUNE)]
     assert found
     for command in found:
         given, notes = read_command(command), list[str]()
         asked = {key: given.get(key) for key in ("model", "method", "seed")}
-        resolve(None, sets=given.get("sets") or (), notes=notes, **asked)
+        sets = given.get("sets") or []
+        several = [sets]
+        if command.startswith(f"{TUNE}sweep"):
+            grid = read_grid(sets, None)
+            several = [grid.sets(point) for point in grid.points()]
+        for one in several:
+            resolve(None, sets=one, notes=notes, **asked)
         assert not [note for note in notes if "doesn't read" in note], command
 
 

@@ -41,7 +41,7 @@ def head_settings(config: Config, words: dict[str, str]) -> dict[str, Any] | Non
 
 def make_reader(
     tokenizer: Any, model_config: Any, config: Config, words: dict[str, str], generation_config: Any = None
-) -> Prompter | EncoderReader | DecoderReader:
+) -> Prompter | Reader:
     """What turns samples into a model's ids: a prompter, or with a head a reader. `words`: each label's word.
 
     Raises UserError where the tokenizer can't be right for the model.
@@ -226,3 +226,6 @@ def _second(encoding: Any) -> int:
 
 def _hash(said: Any) -> str:
     return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
+
+
+Reader = DecoderReader | EncoderReader
