@@ -109,16 +109,18 @@ LAYOUTS: list[tuple[str, str, tuple[int, int, int]]] = [
     ("lccc", "lccc/toy_train.txt", (10000, 0, 0)),
     ("lccc", "lccc/raw_dialogs.jsonl", (1000, 0, 0)),
 ]
+#: Rows of a split that are read of a large layout: recounting all 238,766 of LCQMC's shows nothing that these don't.
+ROWS = 60_000
 SLOW_LAYOUTS = [
-    ("lcqmc", "lcqmc", (238_766, 8802, 0)),
+    ("lcqmc", "lcqmc", (ROWS, 8802, 0)),
     ("cmrc2018", "cmrc2018", (10_142, 3219, 0)),
     ("cmrc2018", "cmrc2018/train.json", (10_142, 0, 0)),
     ("lccc", "lccc/LCCC-base_valid.json", (0, 20_000, 0)),
 ]
 
 
-def check_layout(recipe: str, source: Path, rows: tuple[int, int, int], out: Path) -> Path:
-    run = curate(recipe, out, source, workers=None).path
+def check_layout(recipe: str, source: Path, rows: tuple[int, int, int], out: Path, limit: int | None = None) -> Path:
+    run = curate(recipe, out, source, workers=None, limit=limit).path
     said = manifest(run)["splits"]
     assert tuple(said.get(split, {"read": 0})["read"] for split in SPLITS) == rows
     assert broken_promises(run, load_recipe(recipe)) == []
@@ -135,7 +137,7 @@ def test_layout(recipe: str, name: str, rows: tuple[int, int, int], corpora: Pat
 @pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "name", "rows"), SLOW_LAYOUTS, ids=[name for _, name, _ in SLOW_LAYOUTS])
 def test_large_layout(recipe: str, name: str, rows: tuple[int, int, int], corpora: Path, tmp_path: Path) -> None:
-    check_layout(recipe, corpora / name, rows, tmp_path / "run")
+    check_layout(recipe, corpora / name, rows, tmp_path / "run", ROWS)
 
 
 def steps_of(run: Path, step: str, split: str) -> dict[str, Any]:
