@@ -143,3 +143,17 @@ def small_classifier(family: str, classes: int = 3, seed: int = 0, **changes: An
             if parameter.ndim > 1:
                 parameter.mul_(2 if "embed" in parameter_name else 6)
     return model
+
+
+def lists_whole_blocks(mask: Any, whole_TT: torch.Tensor) -> bool:
+    """Whether any pair of blocks is allowed throughout, once the lists of a block mask are those of `whole_TT`."""
+    n = len(whole_TT) // 128
+    blocks = whole_TT.view(n, 128, n, 128)
+    needed, full = blocks.any(3).any(1), blocks.all(3).all(1)
+    wanted = {"kv": needed & ~full, "full_kv": full, "q": (needed & ~full).T, "full_q": full.T}
+    for name, which in wanted.items():
+        count, indices = mask.lists[name]
+        for number in range(n):
+            listed = indices[0, 0, number, : count[0, 0, number]].tolist()
+            assert sorted(listed) == which[number].nonzero()[:, 0].tolist(), name
+    return bool(full.any())

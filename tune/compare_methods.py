@@ -16,24 +16,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
-
 from jingtiao.memory import parse_memory
 from tune.checkpoint import newest
 from tune.compare import compare
 from tune.compare_page import MethodComparison, write_page
 from tune.config import Config, default_out, own_lr, resolve
 from tune.errors import UserError
-from tune.folder import CHECKPOINTS, begin, read_local
+from tune.folder import CHECKPOINTS, begin, check_kind, read_local
 from tune.lender import Lender
 from tune.lock import LOCK, check_hashes, read_lock
 from tune.methods import METHODS
 from tune.model import check_method, settle
+from tune.paired import main_metric
 from tune.results import METRICS, read_eval, read_evaluation, read_lines, write_json
 from tune.runs import Run, open_run
 from tune.settings import did_you_mean
 from tune.tuning import CACHE, tune
-from tune.work import Notes, Report, Shared, evaluated_bare, evaluated_splits, load_base
+from tune.work import Notes, Report, Shared, evaluated_bare, evaluated_splits, failure, load_base
 
 ALL = "all"
 COMPARISON = "compare.json"
@@ -133,8 +132,7 @@ def _begun(out: Path, run: Run, configs: dict[str, Config], force: bool) -> list
 
     Raises UserError where the folder is something else, or a tuning in it was made otherwise.
     """
-    if out.exists() and not (out.is_dir() and ((out / COMPARISON).is_file() or not any(out.iterdir()))):
-        raise UserError(f"{out}: is there and no comparison; it is left as it is: choose another --out")
+    check_kind(out, COMPARISON, "comparison")
     begun = [name for name in configs if not force and (out / name / LOCK).is_file()]
     for name in begun:
         lock = read_lock(out / name)
@@ -182,24 +180,8 @@ def _tune(
     if folder.exists() and not (folder / LOCK).is_file():  # cut off before it began
         shutil.rmtree(folder)
     going_on = newest(folder / CHECKPOINTS) is not None
-    try:
-        tune(
-            path,
-            {**asked, "method": name},
-            out=folder,
-            memory=memory,
-            resume=going_on,
-            shared=shared,
-            stream=io.StringIO(),
-            progress=progress,
-        )
-    except UserError as error:
-        return " ".join(error.messages)
-    except torch.OutOfMemoryError:
-        return "the memory of the device ran out"
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"in the middle of {name}; the same command goes on from there") from None
-    return None
+    how: dict[str, Any] = {"out": folder, "memory": memory, "resume": going_on, "shared": shared, "progress": progress}
+    return failure(name, lambda: tune(path, {**asked, "method": name}, stream=io.StringIO(), **how))
 
 
 # ---- what came of it
@@ -236,7 +218,7 @@ def _gather(
                 metric: dict(zip(finished[1:], figures[1:], strict=False))
                 for metric, figures in found["differences"].items()
             },
-            "main": _main_metric(run, section, sections[section]),
+            "main": main_metric(run, section, sections[section]),
         }
     return MethodComparison(
         finished=not failed,
@@ -254,12 +236,6 @@ def _gather(
         splits=splits,
         notes=list(dict.fromkeys([*notes, *compared["notes"]])),
     )
-
-
-def _main_metric(run: Run, section: str, figures: dict[str, Any]) -> str:
-    """The metric that a section is summed up by: the first of the corpus's own that it has."""
-    part = next((part for part in run.parts if part.corpus == section.partition("/")[2]), run)
-    return next((name for name in (*part.metrics, "exact_match", "pearson") if name in figures), "answer_loss")
 
 
 def _facts(folder: Path, config: Config) -> dict[str, Any]:

@@ -30,6 +30,14 @@ class Device:
         return cls(device.type, device.type.upper(), free_memory(), dtype.itemsize)
 
 
+def chosen(device: str | None = None) -> tuple[Any, Any]:
+    """The torch device that work is done on, a GPU where there is one, and the dtype of weights there."""
+    import torch
+
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return place, torch.bfloat16 if place.type == "cuda" else torch.float32
+
+
 def size(bytes_: float) -> str:
     """`1.2 GiB`, `340 MiB`."""
     return f"{bytes_ / GIB:,.1f} GiB" if bytes_ >= GIB else f"{bytes_ / (1 << 20):,.0f} MiB"

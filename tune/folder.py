@@ -80,6 +80,12 @@ def check_place(out: Path, *, resume: bool, force: bool) -> None:
         raise UserError(f"{out}: holds an unfinished tuning; --resume goes on with it, --force begins it anew")
 
 
+def check_kind(out: Path, file: str, kind: str) -> None:
+    """Raise UserError unless a folder of several tunings is new, empty, or known for a `kind` by its `file`."""
+    if out.exists() and not (out.is_dir() and ((out / file).is_file() or not any(out.iterdir()))):
+        raise UserError(f"{out}: is there and no {kind}; it is left as it is: choose another --out")
+
+
 def _check_resumable(out: Path) -> None:
     if not (out / LOCK).is_file():
         raise UserError(

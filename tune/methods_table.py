@@ -16,7 +16,7 @@ import torch
 from jingtiao.memory import parse_memory
 from tune import memory as mem
 from tune.config import TINIES, TINY_BERT, Config, default_out, resolve
-from tune.device import Device, size
+from tune.device import Device, chosen, size
 from tune.encoders import family_of, layers_of
 from tune.errors import UserError
 from tune.memory import Shape
@@ -122,7 +122,7 @@ def methods_table(
         return MethodTable(of=None, methods=rows)
     config = settle(resolve(run, **{**asked, "method": "full"}), run, [])
     progress("reading the model's configuration")
-    model_config, device = _model_config(config, run), _device()
+    model_config, device = _model_config(config, run), Device.of(*chosen())
     progress("reading the run")
     rows_of = _run_rows(run, config, model_config, device) if run is not None else _assumed_rows(config, device)
     for row in rows:
@@ -145,11 +145,6 @@ def methods_table(
 def _words(method: Method) -> dict[str, Any]:
     keys = ("name", "summary", "when", "saved", "lr", "weight_decay", "source")
     return {key: getattr(method, key) for key in keys} | {"settings": list(method.keys)}
-
-
-def _device() -> Device:
-    on_gpu = torch.cuda.is_available()
-    return Device.of(torch.device("cuda" if on_gpu else "cpu"), torch.bfloat16 if on_gpu else torch.float32)
 
 
 def _model_config(config: Config, run: Run | None) -> Any:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from tune.config import TINIES, TINY_BERT
+from tune.device import chosen
 from tune.encoders import family_of
 from tune.errors import UserError
 from tune.methods.freeze import ABOVE
@@ -54,8 +55,7 @@ def load(config: Config, run: Run, device: str | None = None, words: dict[str, s
     Raises:
         UserError: there is no such model here, or it is not one that can be loaded.
     """
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+    place, dtype = chosen(device)
     head = head_settings(config, run.labels if words is None else words) if config.has_head else None
     if config.model in TINIES:
         from tune.tiny import tiny_bert_tokenizer, tiny_model, tiny_tokenizer

@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 
 from tune.runs import MIXTURE, Run
-from tune.tables import metric_names
-
-#: Metrics of numbers, not of texts.
-OF_SCORES = ("pearson", "spearman", "mae")
+from tune.tables import OF_SCORES, metric_names
 
 
 def part_of(run: Run, section: str) -> Run:

@@ -117,7 +117,7 @@ class Prompter:
         self._describe_template()
         said = [self.template.text, system, text, self._anchor, self._end, self.stop_ids]
         self.sha256 = hashlib.sha256(json.dumps(said).encode()).hexdigest()
-        self.tokenizer_sha256 = hashlib.sha256(self._plain_backend().to_str().encode()).hexdigest()
+        self.tokenizer_sha256 = hashlib.sha256(plain_backend(self._backend).to_str().encode()).hexdigest()
 
     # --- samples as messages and text
 
@@ -142,7 +142,7 @@ class Prompter:
         """The sample without about `excess` tokens (at least one) in the middle of its user's text, which is where
         least is lost: instructions and questions stand at its ends. None where it hasn't that many to spare."""
         text = user_text(sample)
-        offsets = self._plain_backend().encode(text, add_special_tokens=False).offsets
+        offsets = plain_backend(self._backend).encode(text, add_special_tokens=False).offsets
         left = len(offsets) - max(excess, 1)
         if left <= 0:
             return None
@@ -191,17 +191,8 @@ class Prompter:
 
     # --- how
 
-    def _plain_backend(self) -> Any:
-        """The tokenizer in Rust. Padding and truncation are state in it, which any other call may have left there."""
-        # Only where needed: while another thread encodes, the tokenizer can be read but not changed.
-        if self._backend.padding is not None:
-            self._backend.no_padding()
-        if self._backend.truncation is not None:
-            self._backend.no_truncation()
-        return self._backend
-
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        batch = self._plain_backend().encode_batch_fast(texts, add_special_tokens=False)
+        batch = plain_backend(self._backend).encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in batch]
 
     def _turn(self, sample: dict[str, Any]) -> Turn:
@@ -250,7 +241,7 @@ class Prompter:
         single = iter(self._encode([turn.prompt for i, turn in enumerate(turns) if i not in talks]))
         # Offsets cost a third more.
         batch = [turns[i].prompt for i in sorted(talks)]
-        found = iter(self._plain_backend().encode_batch(batch, add_special_tokens=False))
+        found = iter(plain_backend(self._backend).encode_batch(batch, add_special_tokens=False))
         prompts, spans = [], {}
         for i, turn in enumerate(turns):
             if i in talks:
@@ -275,7 +266,7 @@ class Prompter:
 
     def _find_anchor(self, header: str) -> tuple[str, bool]:
         """The end of every prompt, from its last added token on, and whether it has one; else all that is constant."""
-        encoding = self._plain_backend().encode(header, add_special_tokens=False)
+        encoding = plain_backend(self._backend).encode(header, add_special_tokens=False)
         starts = [start for i, (start, _) in zip(encoding.ids, encoding.offsets, strict=True) if i in self._added]
         return (header[starts[-1] :], True) if starts else (header, False)
 
@@ -285,7 +276,7 @@ class Prompter:
         tail = self.template.tail
         if not tail and pieces:  # GLM: nothing ends the last turn, an earlier one is ended by the next one's header
             tail = pieces[2]
-        encoding = self._plain_backend().encode(tail, add_special_tokens=False)
+        encoding = plain_backend(self._backend).encode(tail, add_special_tokens=False)
         for i, (_, stop) in zip(encoding.ids, encoding.offsets, strict=True):
             if i in self._added:
                 return tail[:stop], i
@@ -365,6 +356,16 @@ _WHY = {
     "special": "it contains a special token",
     "merged": "its first characters merge with the prompt's last",
 }
+
+
+def plain_backend(backend: Any) -> Any:
+    """The tokenizer in Rust. Padding and truncation are state in it, which any other call may have left there."""
+    # Only where needed: while another thread encodes, the tokenizer can be read but not changed.
+    if backend.padding is not None:
+        backend.no_padding()
+    if backend.truncation is not None:
+        backend.no_truncation()
+    return backend
 
 
 def user_text(sample: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tune.encoders import FAMILIES, positions
 from tune.errors import UserError
 from tune.metrics.accuracy import label_reader
-from tune.prompt import Encoded, make_prompter, user_text
+from tune.prompt import Encoded, make_prompter, plain_backend, user_text
 
 if TYPE_CHECKING:
     from tune.config import Config
@@ -154,7 +154,7 @@ class EncoderReader:
             self.notes.append(f"the model has positions for {longest} tokens: a longer sample counts as too long")
         self.pad_id, self.unk_id = tokenizer.pad_token_id or 0, tokenizer.unk_token_id
         self.vocab_size: int | None = model_config.vocab_size
-        self.tokenizer_sha256 = hashlib.sha256(self._plain_backend().to_str().encode()).hexdigest()
+        self.tokenizer_sha256 = hashlib.sha256(plain_backend(self._backend).to_str().encode()).hexdigest()
         self.sha256 = _hash([self.source, config.objective, list(words.items())])
 
     def texts(self, sample: Sample) -> tuple[str, ...]:
@@ -184,7 +184,7 @@ class EncoderReader:
         """The sample without `excess` tokens (at least one) at the ends of its texts, each from the one that is then
         longer (`longest_first`, as transformers cuts a pair). None where it hasn't that many."""
         texts = self.texts(sample)
-        offsets = [self._plain_backend().encode(text, add_special_tokens=False).offsets for text in texts]
+        offsets = [plain_backend(self._backend).encode(text, add_special_tokens=False).offsets for text in texts]
         left = [len(of) for of in offsets]
         for _ in range(max(excess, 1)):
             left[max(range(len(left)), key=lambda i: left[i])] -= 1
@@ -207,15 +207,7 @@ class EncoderReader:
 
     def _encode(self, texts: Sequence[tuple[str, ...]]) -> list[Any]:
         batch = [text if len(text) == 2 else text[0] for text in texts]
-        return self._plain_backend().encode_batch(batch, add_special_tokens=True)
-
-    def _plain_backend(self) -> Any:
-        """The tokenizer in Rust. Padding and truncation are state in it, which any other call may have left there."""
-        if self._backend.padding is not None:
-            self._backend.no_padding()
-        if self._backend.truncation is not None:
-            self._backend.no_truncation()
-        return self._backend
+        return plain_backend(self._backend).encode_batch(batch, add_special_tokens=True)
 
 
 def _second(encoding: Any) -> int:

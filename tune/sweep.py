@@ -17,16 +17,15 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
-
 from jingtiao.memory import parse_memory
 from tune.checkpoint import newest
-from tune.config import default_out, resolve
+from tune.config import Config, default_out, resolve
 from tune.errors import UserError
-from tune.folder import CHECKPOINTS, begin, write_local
+from tune.folder import CHECKPOINTS, begin, check_kind, write_local
 from tune.grid import SECTION, Grid, read_grid
 from tune.lender import Lender
 from tune.lock import read_lock, write_lock
@@ -38,9 +37,9 @@ from tune.results import write_json
 from tune.runs import Run, open_run
 from tune.settings import did_you_mean
 from tune.sweep_result import Sweep, Trial, write_best
-from tune.tables import UNBOUNDED
+from tune.tables import OF_SCORES, UNBOUNDED
 from tune.tuning import CACHE
-from tune.work import Notes, Report, Work, compiled, evaluated, load_base, prepare
+from tune.work import Notes, Report, Work, compiled, evaluated, failure, load_base, prepare
 
 SWEEP, BEST = "sweep.json", "best.yaml"
 LOSS = "answer_loss"
@@ -71,8 +70,7 @@ def sweep(
     metric = _check_metric(run, trials[0].config.objective, metric)
     limit = parse_memory(memory) if memory is not None else None
     out = out or default_out(run, trials[0].config, "sweep")
-    if out.exists() and not (out.is_dir() and ((out / SWEEP).is_file() or not any(out.iterdir()))):
-        raise UserError(f"{out}: is there and no sweep; it is left as it is: choose another --out")
+    check_kind(out, SWEEP, "sweep")
     notes += settled
     lender, cache = Lender(), out.parent / CACHE
     base = load_base(run, trials[0].config, cache, notes, progress, lender)
@@ -80,11 +78,12 @@ def sweep(
     rounds = _rounds([count_steps(samples, trial.config) for trial in trials])
     found = Sweep.of(run.name, trials, rounds, metric, str(out), grid.values, _made_of(base.hashes, trials, metric))
     del base
+    how = _Trying(run, out, rounds, metric, limit, cache, lender, progress)
     seconds = None
     if not force and (out / SWEEP).is_file():
         _take_up(out / SWEEP, found, trials)
     else:
-        seconds = _seconds_a_step(run, trials[0], cache, limit, lender, progress)
+        seconds = _seconds_a_step(how, trials[0])
         begin(out)
     write_json(out / SWEEP, found)
     print(found.budget(seconds), file=stream, flush=True)
@@ -93,7 +92,7 @@ def sweep(
         for trial in going:
             if len(trial.results) > number or trial.failed:
                 continue
-            _go_on(trial, number, rounds, run, out, metric, limit, cache, lender, progress)
+            _go_on(how, trial, number)
             found.update(trials=[one.facts() for one in trials])
             write_json(out / SWEEP, found)
             print(f"  round {number + 1} of {len(rounds)}, {trial.line(metric)}", file=stream, flush=True)
@@ -149,7 +148,7 @@ def _check_metric(run: Run, objective: str | None, metric: str | None) -> str:
     labels = ("accuracy_likelihood", "auc", "accuracy_at_threshold") if len(parts) == 1 and parts[0].labels else ()
     known = list(dict.fromkeys([LOSS, "exact_match", *own, *labels]))
     if objective == "regress":
-        known = [LOSS, "pearson", "spearman", "mae"]
+        known = [LOSS, *OF_SCORES]
     if metric is not None and metric not in known:
         raise UserError(f"--metric: validation has no {metric!r}{did_you_mean(metric, known, 'it has')}")
     return metric or LOSS
@@ -192,82 +191,68 @@ def _take_up(file: Path, found: Sweep, trials: Sequence[Trial]) -> None:
 # ---- trying
 
 
-def _seconds_a_step(
-    run: Run, trial: Trial, cache: Path, memory: int | None, lender: Lender, progress: Report
-) -> float | None:
+@dataclass(frozen=True)
+class _Trying:
+    """How trials are tried. memory: bytes that a plan may fill; cache: the folder of tokens."""
+
+    run: Run
+    out: Path
+    rounds: list[list[int]]
+    metric: str
+    memory: int | None
+    cache: Path
+    lender: Lender
+    progress: Report
+
+    def prepared(self, config: Config, timing: bool = True) -> Work:
+        return prepare(self.run, config, self.cache, self.memory, [], self.progress, timing=timing, load=self.lender)
+
+
+def _seconds_a_step(how: _Trying, trial: Trial) -> float | None:
     """About how long a step takes, by a trial's plan; None where it can't be planned, which will be its failure."""
     try:
-        plan = prepare(run, trial.config, cache, memory, [], progress, load=lender).plan
+        plan = how.prepared(trial.config).plan
     except UserError:
         return None
     return plan.seconds / plan.steps if plan.seconds is not None else None
 
 
-def _go_on(
-    trial: Trial,
-    number: int,
-    rounds: list[list[int]],
-    run: Run,
-    out: Path,
-    metric: str,
-    memory: int | None,
-    cache: Path,
-    lender: Lender,
-    progress: Report,
-) -> None:
+def _go_on(how: _Trying, trial: Trial, number: int) -> None:
     """Train a trial to the end of a round, and measure it; a failure is noted as such."""
-    until, started = rounds[number][trial.number - 1], time.perf_counter()
-    folder = out / trial.name
-    progress(f"{trial.name}, to step {until}")
-    try:
-        value = _measured(
-            trial, rounds[0][trial.number - 1], until, run, folder, metric, memory, cache, lender, progress
-        )
-    except UserError as error:
-        trial.failed = " ".join(error.messages)
-    except torch.OutOfMemoryError:
-        trial.failed = "the memory of the device ran out"
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"in the middle of {trial.name}; the same command goes on from there") from None
-    else:
-        if math.isfinite(value):
-            seconds = round(time.perf_counter() - started, 1)
-            trial.results.append({"steps": until, "value": value, "seconds": seconds})
-        else:
-            trial.failed = f"its {metric} is {value}"
+    until, started = how.rounds[number][trial.number - 1], time.perf_counter()
+    how.progress(f"{trial.name}, to step {until}")
+
+    def measure() -> None:
+        value = _measured(how, trial, until)
+        if not math.isfinite(value):
+            raise UserError(f"its {how.metric} is {value}")
+        seconds = round(time.perf_counter() - started, 1)
+        trial.results.append({"steps": until, "value": value, "seconds": seconds})
+
+    trial.failed = failure(trial.name, measure)
 
 
-def _measured(
-    trial: Trial,
-    every: int,
-    until: int,
-    run: Run,
-    folder: Path,
-    metric: str,
-    memory: int | None,
-    cache: Path,
-    lender: Lender,
-    progress: Report,
-) -> float:
+def _measured(how: _Trying, trial: Trial, until: int) -> float:
     """Train from where the trial stands to step `until`; returns its figure on validation."""
     from tune.objectives import loss_of
 
+    folder = how.out / trial.name
     going_on = newest(folder / CHECKPOINTS) is not None
     # A checkpoint is gone on from with the rows it was made with.
-    config = read_lock(folder).config if going_on else trial.trained(every)
-    work = prepare(run, config, cache, memory, [], progress, timing=False, load=lender)
+    config = read_lock(folder).config if going_on else trial.trained(how.rounds[0][trial.number - 1])
+    work = how.prepared(config, timing=False)
     if not going_on:
         begin(folder)
         write_lock(work.config, folder, work.hashes)
-        write_local(folder, run, finished=False)
+        write_local(folder, how.run, finished=False)
         work.plan.write(folder)
     train_tokens, valid = work.tokens["train"], work.tokens["validation"]
-    how: dict[str, Any] = {"loss_fn": loss_of(work.config, train_tokens), "resume": going_on, "until": until}
+    options: dict[str, Any] = {"loss_fn": loss_of(work.config, train_tokens), "resume": going_on, "until": until}
     with compiled(work.model, work.plan):
-        result = train(work.model, train_tokens, valid, work.config, folder, work.plan, **how)
-    if metric == LOSS:
+        result = train(work.model, train_tokens, valid, work.config, folder, work.plan, **options)
+    if how.metric == LOSS:
         return math.nan if result.best_loss is None else result.best_loss
-    return _figure(work, metric, progress)
+    return _figure(work, how.metric, how.progress)
 
 
 def _figure(work: Work, metric: str, progress: Report) -> float:

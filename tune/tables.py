@@ -9,6 +9,8 @@ from typing import Any
 
 #: Figures that are no share of anything: shown as they are; all others are shown in per cent.
 UNBOUNDED = ("answer_loss", "perplexity", "mae")
+#: Metrics of numbers, not of texts: what is measured of scores, whatever the run's recipe names.
+OF_SCORES = ("pearson", "spearman", "mae")
 #: Figures of no model: what any model has to beat.
 BASELINES = ("majority", "bag_of_characters")
 

@@ -115,15 +115,21 @@ def tiny_config(tokenizer: Any, encoder: bool) -> PretrainedConfig:
     return _bert(tokenizer) if encoder else _qwen3(tokenizer)
 
 
+#: Of both.
+_SHAPE: dict[str, Any] = {
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+}
+
+
 def _bert(tokenizer: Any) -> PretrainedConfig:
     from transformers import BertConfig
 
     return BertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=256,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
+        **_SHAPE,
         max_position_embeddings=1024,
         # Sixty steps are too few to gain from noise.
         hidden_dropout_prob=0.0,
@@ -137,10 +143,7 @@ def _qwen3(tokenizer: Any) -> PretrainedConfig:
 
     return Qwen3Config(
         vocab_size=len(tokenizer),
-        hidden_size=256,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
+        **_SHAPE,
         num_key_value_heads=2,
         head_dim=64,
         max_position_embeddings=4096,

@@ -9,14 +9,12 @@ import numpy as np
 
 from tune.metrics import measure
 from tune.questions import Questions
+from tune.tables import OF_SCORES
 
 if TYPE_CHECKING:
     from tune.data import Tokens
     from tune.evaluate import Answers
     from tune.export import Tuned
-
-#: What is measured of scores, whatever the run's recipe names.
-OF_SCORES = ("pearson", "spearman", "mae")
 
 
 def say_of(model: Any, reader: Any, samples: Sequence[dict[str, Any]], row_tokens: int) -> np.ndarray:

@@ -295,6 +295,21 @@ def evaluated_splits(run: Run, config: Config, notes: list[str]) -> list[str]:
     return splits
 
 
+def failure(name: str, work: Callable[[], Any]) -> str | None:
+    """Do one of several tunings; returns why it failed, if it did for a reason that needn't stop the others."""
+    import torch
+
+    try:
+        work()
+    except UserError as error:
+        return " ".join(error.messages)
+    except torch.OutOfMemoryError:
+        return "the memory of the device ran out"
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"in the middle of {name}; the same command goes on from there") from None
+    return None
+
+
 class Notes(list[str]):
     """Notes, each said when it is made, and said once."""
 

@@ -12,7 +12,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from peft import PeftModel
-from rows_of_tokens import ENCODERS, Labelled, labelled_tokens, random_tokens, small_classifier
+from rows_of_tokens import (
+    ENCODERS,
+    Labelled,
+    labelled_tokens,
+    lists_whole_blocks,
+    random_tokens,
+    small_classifier,
+)
 
 from tune.attention import FlexRows
 from tune.encoders import family_of, layers_of
@@ -235,15 +242,7 @@ def test_the_block_mask_that_looks_both_ways_is_the_mask(window: int | None) -> 
     if window:
         whole &= (at[None] - at[:, None]).abs() < window
     assert torch.equal(mask.block_mask.mask_mod(0, 0, at[:, None], at[None]), whole)
-    blocks = whole.view(6, 128, 6, 128)
-    needed, full = blocks.any(3).any(1), blocks.all(3).all(1)
-    assert full.any() == (window != 40)
-    wanted = {"kv": needed & ~full, "full_kv": full, "q": (needed & ~full).T, "full_q": full.T}
-    for name, which in wanted.items():
-        count, indices = mask.lists[name]
-        for number in range(6):
-            listed = indices[0, 0, number, : count[0, 0, number]].tolist()
-            assert sorted(listed) == which[number].nonzero()[:, 0].tolist(), name
+    assert lists_whole_blocks(mask, whole) == (window != 40)
 
 
 @pytest.mark.parametrize("method", ["lora", "p_tuning_v2", "prompt", "adapter", "ln"])

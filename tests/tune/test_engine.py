@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from rows_of_tokens import random_tokens, small_model
+from rows_of_tokens import lists_whole_blocks, random_tokens, small_model
 
 from tune.attention import NAME, FlexRows, LoopRows, _BlockMask, with_prefix
 from tune.errors import UserError
@@ -250,15 +250,7 @@ def test_the_hand_made_block_mask_is_the_mask(window: int | None) -> None:
         whole &= at[None] > at[:, None] - window
     made = mask.block_mask.mask_mod(0, 0, at[:, None], at[None])
     assert torch.equal(made, whole)
-    blocks = whole.view(6, 128, 6, 128)
-    needed, full = blocks.any(3).any(1), blocks.all(3).all(1)
-    assert full.any() == (window != 40)
-    wanted = {"kv": needed & ~full, "full_kv": full, "q": (needed & ~full).T, "full_q": full.T}
-    for name, which in wanted.items():
-        count, indices = mask.lists[name]
-        for number in range(6):
-            listed = indices[0, 0, number, : count[0, 0, number]].tolist()
-            assert sorted(listed) == which[number].nonzero()[:, 0].tolist(), name
+    assert lists_whole_blocks(mask, whole) == (window != 40)
 
 
 @pytest.mark.parametrize("window", [None, 8])
